@@ -1,0 +1,254 @@
+r"""The ranking loss on which the whole book stands.
+
+.. math:: L(s, y) = \log\Bigl(1 + \sum_{y_i < y_j} e^{s_i - s_j}\Bigr)
+
+Every demanded order :math:`s_i < s_j` puts one term :math:`e^{s_i - s_j}` inside the logarithm (Chapter 3; Su 2022,
+"CoSENT I", Scientific Spaces 8847; Sun et al. 2020, arXiv 2002.10857, eq. 1). The double sum never needs a matrix: in
+the order of the labels it is a running sum, and with few distinct labels a product of partition functions. Its gradient
+
+.. math:: \partial L/\partial s_i = \sum_j p_{ij} - \sum_k p_{ki}, \qquad p_{ij} = e^{s_i - s_j - L}
+
+comes out of the same sums, so that value and gradient cost a sort at most, and memory linear in n.
+"""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from cosent_lib.distributed import gather_items
+
+MAX_LEVELS = 8
+"""Up to this many distinct labels are handled level by level, without a sort."""
+
+SAFE_SPREAD = 300.0
+"""Largest max(s) − min(s) for which products of two shifted exponentials stay normal float64 numbers (e^−600)."""
+
+
+class NoDemandedPairsWarning(UserWarning):
+    """The labels demand no order: all items carry the same label, or there are fewer than two."""
+
+
+def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = None, validate: bool = True) -> Tensor:
+    r"""Return log(1 + Σ_{y_i < y_j} exp(s_i − s_j)), the loss that asks scores to follow the order of labels.
+
+    Computed in float64 (float32 on devices that have no float64) in O(n log n) time, O(n) with at most
+    ``MAX_LEVELS`` distinct labels on the CPU, and O(n) memory. Second derivatives are supported.
+
+    Args:
+        scores: floating point, shape ``[n]``. Any unit: for CoSENT it is λ·cos(u, v).
+        labels: real numbers, shape ``[n]``. Only their order counts; equal labels demand nothing.
+        group: a ``torch.distributed`` process group. The loss is then that of all processes' items together, the same
+            on every rank, and each rank's gradient is its part of the single-process gradient. A trainer that
+            averages gradients over W ranks (as DDP does) must multiply the loss by W. All ranks must call it.
+        validate: check values, and warn when no pair is demanded. ``False`` never synchronises with the device.
+
+    Returns:
+        Scalar: float64 for float64 scores, float32 for any narrower type. Exactly 0, with zero gradients, when no pair
+        is demanded.
+
+    Raises:
+        ValueError: with ``validate``, for scores that are not floating point, wrong shapes, or non-finite values; it
+            says which, where and how many.
+
+    Source: Chapters 3, 8 and 13; Su 2022 (8847).
+    """
+    if validate:
+        _check_form(scores, labels)
+    all_scores, all_labels, own = scores, labels.detach(), slice(None)
+    if group is not None:
+        all_scores, all_labels, own = gather_items(scores, all_labels, group)
+    if validate:
+        # After the exchange: every rank sees the same values, so all raise together and none is left waiting.
+        _check_values(all_scores.detach(), all_labels)
+    if scores.requires_grad and torch.is_grad_enabled():
+        return _RankLoss.apply(scores, all_scores.detach(), all_labels, own)[0]
+    return _value_and_gradient(all_scores, all_labels)[0].to(_result_dtype(scores))
+
+
+def count_demanded_pairs(labels: Tensor) -> int:
+    """Return the number P of pairs (i, j) with y_i < y_j, for ``labels`` of shape ``[n]``.
+
+    It is (n² − Σ_l n_l²)/2 for n_l items at level l. Reads the labels back from the device.
+    """
+    counts = labels.unique(return_counts=True)[1].tolist()
+    return (labels.numel() ** 2 - sum(count**2 for count in counts)) // 2
+
+
+def inversion_bound(loss: Tensor | float, labels: Tensor) -> float:
+    r"""Return Σ/P = (e^loss − 1)/P, an upper bound of the share of demanded pairs in wrong order (1 − AUC).
+
+    Unlike the loss, it does not grow with the batch, so it can be compared between batches. It holds because every
+    pair in wrong order (ties included) contributes at least 1 to Σ.
+
+    Args:
+        loss: a value of :func:`rank_loss` (natural logarithm).
+        labels: the labels it was computed from, shape ``[n]``.
+
+    Returns:
+        The bound, a number ≥ 0 (above 1 it says nothing); NaN when the labels demand no pair, infinite when e^loss
+        overflows.
+
+    Source: Chapter 3.
+    """
+    pairs = count_demanded_pairs(labels)
+    if pairs == 0:
+        return math.nan
+    try:
+        return math.expm1(float(loss)) / pairs
+    except OverflowError:
+        return math.inf
+
+
+class _RankLoss(torch.autograd.Function):
+    """Joins the closed-form gradient to autograd."""
+
+    @staticmethod
+    def forward(scores: Tensor, all_scores: Tensor, labels: Tensor, own: slice) -> tuple[Tensor, Tensor]:
+        value, gradient = _value_and_gradient(all_scores, labels)
+        return value.to(_result_dtype(scores)), gradient[own]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        scores, _, labels, own = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.is_whole_batch = own == slice(None)
+        ctx.save_for_backward(scores, labels, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        scores, labels, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: somebody is going to differentiate the gradient
+            if not ctx.is_whole_batch:
+                raise NotImplementedError("rank_loss has no second derivatives across a process group")
+            gradient = _by_log_sums(scores.to(_compute_dtype(scores)), labels)[1]
+        return (grad_loss * gradient).to(scores.dtype), None, None, None
+
+
+def _value_and_gradient(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose the way to compute loss (scalar) and gradient ``[n]``, both in the type computed in."""
+    s = scores.detach().to(_compute_dtype(scores))
+    if s.device.type != "cpu" or torch.compiler.is_compiling():
+        return _by_log_sums(s, labels)  # branches on no value: no synchronisation, no graph break
+    if s.numel() < 2:
+        return s.new_zeros(()), torch.zeros_like(s)
+    levels = _few_levels(labels)
+    if levels is not None:
+        return _by_level(s, labels, levels)
+    if float(s.max() - s.min()) <= SAFE_SPREAD:
+        return _by_running_sums(s, labels)
+    return _by_log_sums(s, labels)
+
+
+def _by_log_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort by label, then log-domain running sums: safe for every spread, and differentiable once more."""
+    order = labels.argsort()
+    s_sorted, (first, end) = s[order], _group_bounds(labels[order])
+    nothing = s.new_full((1,), -math.inf)
+    below = torch.cat([nothing, s_sorted.logcumsumexp(0)])[first]  # log Σ_{y_k < y_i} e^{s_k}
+    above = torch.cat([(-s_sorted).flip(0).logcumsumexp(0).flip(0), nothing])[end]  # log Σ_{y_j > y_i} e^{−s_j}
+    value = torch.cat([s.new_zeros(1), s_sorted + above]).logsumexp(0)
+    gradient = (s_sorted + above - value).exp() - (below - s_sorted - value).exp()
+    return value, torch.zeros_like(s).scatter(0, order, gradient)
+
+
+def _by_running_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort by label, then plain running sums of shifted exponentials: the fast way while the spread allows it."""
+    order = torch.from_numpy(np.argsort(labels.numpy()))  # several times faster than torch.sort on the CPU
+    s_sorted = s[order]
+    sizes = labels[order].unique_consecutive(return_counts=True)[1]  # items a level
+    ends = sizes.cumsum(0)
+    lowest, spread = s.min(), s.max() - s.min()
+    up = (s_sorted - lowest - spread).exp()  # e^{s − max}
+    down = (lowest - s_sorted).exp()  # e^{min − s}
+    below = torch.cat([s.new_zeros(1), up.cumsum(0)])[ends - sizes].repeat_interleave(sizes)
+    above = torch.cat([down.flip(0).cumsum(0).flip(0), s.new_zeros(1)])[ends].repeat_interleave(sizes)
+    pull_down, pull_up = up * above, down * below
+    value = torch.logaddexp(pull_down.sum().log() + spread, s.new_zeros(()))
+    gradient = (pull_down - pull_up) * (spread - value).exp()
+    return value, torch.empty_like(s).scatter_(0, order, gradient)
+
+
+def _by_level(s: Tensor, labels: Tensor, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """One pair of partition functions a level: Σ = Σ_{a<b} Z_a⁺·Z_b⁻ (binary: Z_neg·Z_pos). No sort, any spread."""
+    masks = [labels == level for level in levels]
+    members = [s[mask] for mask in masks]
+    log_up = torch.stack([member.logsumexp(0) for member in members])  # log Σ_l e^{s}
+    log_down = torch.stack([(-member).logsumexp(0) for member in members])  # log Σ_l e^{−s}
+    nothing = s.new_full((1,), -math.inf)
+    below = torch.cat([nothing, log_up.logcumsumexp(0)[:-1]])
+    above = torch.cat([log_down.flip(0).logcumsumexp(0).flip(0)[1:], nothing])
+    value = torch.logaddexp((log_up + above).logsumexp(0), s.new_zeros(()))
+    gradient = torch.empty_like(s)
+    for mask, member, log_below, log_above in zip(masks, members, below, above, strict=True):
+        gradient[mask] = (member + log_above - value).exp() - (log_below - member - value).exp()
+    return value, gradient
+
+
+def _few_levels(labels: Tensor) -> list[Tensor] | None:
+    """Return the distinct labels in rising order if there are at most ``MAX_LEVELS``, else None; never sorts them all."""
+    if labels[: 8 * MAX_LEVELS].unique().numel() > MAX_LEVELS:
+        return None  # continuous labels show themselves in the first few
+    levels: list[Tensor] = []
+    rest = labels
+    while rest.numel() > 0:
+        if len(levels) == MAX_LEVELS:
+            return None
+        levels.append(rest.min())
+        rest = rest[rest > levels[-1]]
+    return levels
+
+
+def _group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
+    """For sorted labels, the first position of each item's level and the first position after it; both ``[n]``."""
+    n = sorted_labels.numel()
+    position = torch.arange(n, device=sorted_labels.device)
+    is_first = torch.ones(n, dtype=torch.bool, device=sorted_labels.device)
+    is_first[1:] = sorted_labels[1:] != sorted_labels[:-1]
+    first = torch.where(is_first, position, 0).cummax(0).values
+    is_last = is_first.roll(-1)  # the item before a first one; the last item inherits position 0's True
+    end = torch.where(is_last, position + 1, n).flip(0).cummin(0).values.flip(0)
+    return first, end
+
+
+def _compute_dtype(scores: Tensor) -> torch.dtype:
+    """Float64 costs little on n numbers; Apple's MPS is the one backend without it."""
+    return torch.float32 if scores.device.type == "mps" else torch.float64
+
+
+def _result_dtype(scores: Tensor) -> torch.dtype:
+    return torch.float64 if scores.dtype == torch.float64 else torch.float32
+
+
+def _check_form(scores: Tensor, labels: Tensor) -> None:
+    if not scores.is_floating_point():
+        raise ValueError(f"scores must be floating point, got {scores.dtype}: convert them with scores.float()")
+    if labels.is_complex():
+        raise ValueError(f"labels must be real numbers, got {labels.dtype}")
+    if scores.dim() != 1:
+        raise ValueError(f"scores must have shape [n], got {list(scores.shape)}")
+    if labels.shape != scores.shape:
+        raise ValueError(f"labels must have the shape of scores, {list(scores.shape)}, got {list(labels.shape)}")
+    if labels.device != scores.device:
+        raise ValueError(f"labels are on {labels.device}, scores on {scores.device}: move them together")
+
+
+def _check_values(scores: Tensor, labels: Tensor) -> None:
+    for name, values in (("scores", scores), ("labels", labels)):
+        wrong = (~values.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            raise ValueError(
+                f"{name} must be finite: {len(wrong)} of {values.numel()} are not, the first at index {wrong[0]} "
+                f"({values[wrong[0]].item()})"
+            )
+    if labels.numel() < 2 or bool((labels == labels[0]).all()):
+        what = "there are fewer than two items" if labels.numel() < 2 else "all labels are equal"
+        warnings.warn(
+            f"rank_loss: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
+            NoDemandedPairsWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,273 @@
+"""Runs carried out, recorded, read back and tabulated: the one way by which a number gets into the book.
+
+`recorded_or_live` is the call that chapters use; ``python -m cosent_lib benchmark SUITE`` makes the records.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosent_lib.provenance import commit_of_library, hardware, versions
+from cosent_lib.records import (
+    DamagedRecord,
+    Record,
+    Run,
+    json_value,
+    load_records,
+    read_record,
+    record_path,
+    save_record,
+)
+from cosent_lib.tables import table, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from datasets import Dataset
+
+    from cosent_lib.encoders import SentenceEncoder
+    from cosent_lib.training import TrainingConfig, TrainingResult
+
+__all__ = [
+    "DamagedRecord", "Record", "RecordMissing", "Run", "execute", "load_records", "load_splits", "missing_runs",
+    "perform", "read_record", "record_path", "recorded_or_live", "run_missing", "save_record", "table", "to_frame",
+]  # fmt: skip
+
+HISTORY_POINTS = 200
+
+
+class RecordMissing(LookupError):  # noqa: N818
+    """A recorded run was asked for that nobody has made yet; the message has the command that makes it."""
+
+
+def recorded_or_live(
+    runs: Sequence[Run], live: bool, folder: Path | None = None, progress: bool = True
+) -> list[Record]:
+    """The records of ``runs``, in their order: read from file, or made now by the very same code.
+
+    Args:
+        runs: Declared runs, usually from `cosent_lib.suites.suite_runs`.
+        live: False reads each run's file; True executes each run (nothing is written).
+        folder: Folder of the record files; by default ``cosent_lib/results/SUITE`` of each run.
+        progress: Show progress while executing.
+
+    Raises:
+        RecordMissing: Not live, and some runs have no record; all of them are named.
+        DamagedRecord: A record that cannot be read or belongs to other settings.
+    """
+    if live:
+        return [execute(run, progress=progress) for run in runs]
+    missing = [run for run in runs if not record_path(run, folder).exists()]
+    if missing:
+        names = "; ".join(str(run) for run in missing[:3]) + ("; …" if len(missing) > 3 else "")
+        commands = " and ".join(
+            f"python -m cosent_lib benchmark {suite}" for suite in sorted({run.suite for run in missing})
+        )
+        raise RecordMissing(f"{len(missing)} of {len(runs)} runs have no record ({names}): make them with {commands}")
+    return [_read_matching(run, folder) for run in runs]
+
+
+def execute(run: Run, *, progress: bool = True) -> Record:
+    """Carry out one run: train on train, choose on validation, then evaluate once on test.
+
+    Raises:
+        DataUnavailable, MalformedRow: From `load_pairs`.
+        ValueError: A name or an option that does not exist.
+    """
+    return perform(run, progress=progress)[0]
+
+
+def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncoder]":
+    """As `execute`, and return the trained encoder too."""
+    from cosent_lib.encoders import load_encoder
+    from cosent_lib.evaluation import evaluate
+    from cosent_lib.losses import make_loss
+    from cosent_lib.training import train
+
+    config = _training_config(run, progress)
+    splits = load_splits(run)
+    pairs = splits["train"]
+    texts = [*pairs["sentence1"], *pairs["sentence2"]]
+    encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
+    with _seeded(run.seed):  # a loss with parameters of its own draws them here
+        loss = make_loss(run.loss, encoder, **run.loss_options)
+    result = train(encoder, loss, pairs, config, splits.get("validation"))
+    started = time.perf_counter()
+    metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None}
+    if "test" in splits:
+        metrics["test"] = evaluate(encoder, splits["test"], splits.get("validation"))
+    seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
+    resolved = _resolved(run, encoder, loss, config)
+    return _record(run, splits, result, metrics, resolved, seconds), encoder
+
+
+def load_splits(run: Run) -> "dict[str, Dataset]":
+    """The splits that the run's task has: ``train`` always, ``validation`` and ``test`` where they exist.
+
+    Raises:
+        DataUnavailable, MalformedRow: From `load_pairs`; a split that exists but cannot be had is an error.
+        ValueError: The task has no training split.
+    """
+    from cosent_lib.data import load_pairs
+
+    names = _split_names(run.task)
+    if "train" not in names:
+        raise ValueError(f"task {run.task!r} has no training split (it has: {', '.join(names) or 'none'})")
+    return {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in names}
+
+
+def run_missing(
+    runs: Sequence[Run],
+    report: Callable[[str], None] = print,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> int:
+    """Execute and record those of ``runs`` that have no record; return how many were made.
+
+    Each record is written the moment its run ends, so that stopping loses at most the running one.
+
+    Args:
+        runs: Declared runs.
+        report: Receives a line before and after each run.
+        folder: As for `recorded_or_live`.
+        progress: Show progress bars as well.
+
+    Raises:
+        DamagedRecord: Before anything is run, if an existing record cannot be read.
+    """
+    missing = missing_runs(runs, folder)
+    started = time.perf_counter()
+    for number, run in enumerate(missing, 1):
+        report(f"[{number}/{len(missing)}] {run}")
+        record = execute(run, progress=progress)
+        save_record(record, folder)
+        left = (time.perf_counter() - started) / number * (len(missing) - number)
+        scores = [
+            f"{split} {values['spearman']:.4f}"
+            for split, values in record.metrics.items()
+            if values and values["spearman"] is not None
+        ]
+        report(f"    spearman {', '.join(scores)} · {record.wall_time_s['train']:.1f} s · about {left:.0f} s left")
+    return len(missing)
+
+
+def missing_runs(runs: Sequence[Run], folder: Path | None = None) -> list[Run]:
+    """Those of ``runs`` without a record, in their order; existing records are checked (`DamagedRecord`)."""
+    missing = []
+    for run in runs:
+        if record_path(run, folder).exists():
+            _read_matching(run, folder)
+        else:
+            missing.append(run)
+    return missing
+
+
+def _read_matching(run: Run, folder: Path | None) -> Record:
+    """The record of ``run``; a file whose settings are not the run's is damaged."""
+    path = record_path(run, folder)
+    record = read_record(path)
+    if record.run.key != run.key:
+        raise DamagedRecord(f"{path}: holds another run ({record.run}), expected {run}")
+    return record
+
+
+def _training_config(run: Run, progress: bool) -> "TrainingConfig":
+    from cosent_lib.training import TrainingConfig
+
+    known = {f.name for f in fields(TrainingConfig)}
+    unknown = sorted(set(run.training) - known)
+    if unknown:
+        raise ValueError(f"unknown training setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
+    return TrainingConfig(**run.training, seed=run.seed, progress=progress)
+
+
+def _split_names(task: str) -> list[str]:
+    """Names among train, validation, test that a task has; for ``csv:`` tasks, those whose file exists."""
+    from cosent_lib.data import TASKS
+
+    names = ("train", "validation", "test")
+    if not task.startswith("csv:"):
+        return [name for name in names if task not in TASKS or name in TASKS[task].splits]
+    place = Path(task.removeprefix("csv:"))
+    if "{split}" in str(place):
+        return [name for name in names if Path(str(place).replace("{split}", name)).exists()]
+    if not place.is_dir():
+        return list(names)  # load_pairs says what is wrong with it
+    endings = [kind + packed for kind in (".tsv", ".csv") for packed in ("", ".gz")]
+    return [name for name in names if any((place / (name + ending)).exists() for ending in endings)]
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch's CPU generator inside the block and leave it as it was outside."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _resolved(run: Run, encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig") -> dict:
+    """What the declared settings came to, in full."""
+    training = asdict(config) | {
+        "learning_rate": encoder.default_learning_rate if config.learning_rate is None else config.learning_rate,
+        "device": str(encoder.device),
+    }
+    simple = {
+        name: value
+        for name, value in vars(loss).items()
+        if not name.startswith("_") and name != "training" and isinstance(value, (bool, int, float, str, tuple))
+    }
+    learned = {name: p.item() for name, p in loss.named_parameters() if p.numel() == 1}
+    return {
+        "source": run.source,
+        "encoder": encoder.settings(),
+        "loss": {"class": type(loss).__name__} | simple | learned,
+        "training": training,
+    }
+
+
+def _record(
+    run: Run,
+    splits: "dict[str, Dataset]",
+    result: "TrainingResult",
+    metrics: dict[str, Any],
+    resolved: dict[str, Any],
+    seconds: dict[str, float],
+) -> Record:
+    from cosent_lib.data import fingerprint
+
+    commit, dirty = commit_of_library()
+    values: dict[str, Any] = {
+        "resolved": resolved,
+        "data": {name: {"rows": len(pairs), "sha256": fingerprint(pairs)} for name, pairs in splits.items()},
+        "metrics": metrics,
+        "history": _thinned(result.history),
+        "evaluations": result.evaluations.to_dict("records"),
+        "best_step": result.best_step,
+        "steps": result.steps,
+        "batches_without_order": result.batches_without_order,
+        "wall_time_s": {name: round(value, 3) for name, value in seconds.items()},
+        "hardware": hardware(),
+        "versions": versions(),
+        "commit": commit,
+        "dirty": dirty,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Record(run=run, **json_value(values, "record"))
+
+
+def _thinned(history: "pd.DataFrame") -> dict[str, list[float]]:
+    """At most `HISTORY_POINTS` rows at even distances, first and last among them, to six digits."""
+    count = min(len(history), HISTORY_POINTS)
+    rows = [round(i * (len(history) - 1) / max(count - 1, 1)) for i in range(count)]
+    thin = history.iloc[rows]
+    return {
+        "step": [int(step) for step in thin["step"]],
+        "loss": [float(f"{value:.6g}") for value in thin["loss"]],
+        "inversion_bound": [float(f"{value:.6g}") for value in thin["inversion_bound"]],
+    }

@@ -1,0 +1,330 @@
+"""The house style for matplotlib and seaborn, and the few figures that several chapters share.
+
+The style is legible on a light and on a dark page (transparent ground, mid-tone ink and palette) and draws
+the same SVG, byte for byte, whenever it draws the same data.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+INK = "#767f88"
+PALETTE = ("#3584d6", "#d26a22", "#2a9a63", "#c0599b", "#8f73cc", "#9a8420")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
+
+# Nothing in a picture may depend on the day or on the machine.
+_NO_DATES: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+RC: dict[str, Any] = {
+    "figure.figsize": (6.4, 3.6), "figure.dpi": 100, "savefig.dpi": 200, "figure.constrained_layout.use": True,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
+    "legend.facecolor": "none", "legend.framealpha": 0.0, "legend.frameon": False,
+    "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "legend.labelcolor": INK, "grid.color": INK, "grid.alpha": 0.25, "patch.edgecolor": INK,
+    # 6.4 inches are shown about 350 pixels wide on a phone: text below 11 points cannot be read there
+    "font.size": 12.0, "axes.titlesize": 13.0, "axes.labelsize": 12.0, "legend.fontsize": 11.0,
+    "legend.title_fontsize": 11.0, "xtick.labelsize": 11.0, "ytick.labelsize": 11.0,
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "mathtext.fontset": "dejavusans",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "lines.linewidth": 2.0, "lines.markersize": 7.0,
+    # text as outlines, so that the picture does not depend on the viewer's fonts; ids from a fixed salt
+    "svg.fonttype": "path", "svg.hashsalt": "from-softmax-to-ranking", "path.simplify": True,
+}  # fmt: skip
+
+
+def house_style(notebook: bool = False) -> None:
+    """Set the style for all figures drawn from now on, seaborn's included.
+
+    Args:
+        notebook: Also make the running notebook show figures as SVG without date or program name.
+
+    Raises:
+        RuntimeError: ``notebook`` outside IPython.
+    """
+    import seaborn as sns
+
+    mpl.rcdefaults()  # whatever was set before must not shine through
+    sns.set_theme(style="ticks", palette=list(PALETTE), rc=RC)
+    if notebook:
+        _show_svg()
+
+
+@contextmanager
+def house_style_context() -> Iterator[None]:
+    """`house_style` inside the block only."""
+    with mpl.rc_context():
+        backend = mpl.get_backend()
+        house_style()
+        mpl.rcParams["backend"] = backend
+        yield
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write ``figure`` to ``path`` (``.svg``, ``.pdf`` or ``.png``) without date or program name.
+
+    Raises:
+        ValueError: Another ending.
+    """
+    path = Path(path)
+    kind = path.suffix.removeprefix(".")
+    if kind not in _NO_DATES:
+        raise ValueError(f"cannot save a figure as {path.name!r}, expected an ending of: {', '.join(_NO_DATES)}")
+    figure.savefig(path, metadata=_NO_DATES[kind])
+    return path
+
+
+def contrast_ratio(colour: str, ground: str) -> float:
+    """WCAG 2 contrast of two colours, 1 to 21; text wants 4.5, large text and graphics 3."""
+
+    def luminance(name: str) -> float:
+        rgb = np.asarray(mpl.colors.to_rgb(name))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(colour), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Mean of independent runs and the half-width of its Student t-interval (NaN for a single run).
+
+    Raises:
+        ValueError: No value, or one that is not finite.
+    """
+    from scipy import stats
+
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
+        raise ValueError(f"expected a list of finite numbers, at least one; got {values!r}")
+    if sample.size == 1:
+        return float(sample[0]), math.nan
+    spread = sample.std(ddof=1) / math.sqrt(sample.size)
+    return float(sample.mean()), float(stats.t.ppf((1 + level) / 2, sample.size - 1) * spread)
+
+
+def plot_cosine_distributions(
+    cosines: ArrayLike,
+    labels: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    names: Mapping[float, str] | None = None,
+    bins: int = 40,
+) -> Axes:
+    """Distribution of the cosines of the pairs of each label level, each of area 1.
+
+    Args:
+        cosines: ``[n]``, within [−1, 1].
+        labels: ``[n]``, at most six levels.
+        ax: Where to draw; a new figure by default.
+        names: Level → what the legend calls it.
+        bins: Number of bins over [−1, 1].
+
+    Raises:
+        ValueError: Lengths that differ, or more than six levels.
+    """
+    values, levels_of = _paired(cosines, labels, "cosines", "labels")
+    levels = _levels(levels_of)
+    ax = plt.gca() if ax is None else ax
+    edges = np.linspace(-1, 1, bins + 1)
+    for i, level in enumerate(levels):
+        density, _ = np.histogram(values[levels_of == level], edges, density=True)
+        outline = np.repeat(density, 2)
+        at = np.repeat(edges, 2)[1:-1]
+        ax.plot(at, outline, color=PALETTE[i], linestyle=LINES[i], label=_level_name(level, names))
+        ax.fill_between(at, outline, color=PALETTE[i], alpha=0.15, linewidth=0)
+    shown = edges[:-1][np.histogram(values, edges)[0] > 0]
+    left = float(shown.min()) if shown.size else -1.0
+    ax.set(xlabel="cosine of the pair", ylabel="density", xlim=(left, 1), ylim=(0, None))
+    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="y", nbins=4)
+    ax.legend(title="label")
+    return ax
+
+
+def plot_scores_by_loss(
+    frame: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    score: str = "test_spearman",
+    row: str = "loss",
+    names: Mapping[str, str] | None = None,
+    xlabel: str | None = None,
+    highlight: Sequence[str] = (),
+) -> Axes:
+    """Every run as an open point, with the mean and its 95 % t-interval: one row for each loss.
+
+    Args:
+        frame: One row a run, such as `cosent_lib.benchmark.to_frame` gives.
+        ax: Where to draw; a new figure by default.
+        score: Column of the numbers.
+        row: Column that names the rows; they are drawn in order of appearance, the first on top.
+        names: Row → what the axis calls it.
+        xlabel: By default the column's name in words.
+        highlight: Rows drawn in the second colour, with a square for the mean.
+
+    Raises:
+        ValueError: A column that is missing, or a score that is not finite.
+    """
+    for column in (score, row):
+        if column not in frame.columns:
+            raise ValueError(f"the frame has no column {column!r}; it has: {', '.join(map(str, frame.columns))}")
+    ax = plt.gca() if ax is None else ax
+    rows = list(dict.fromkeys(frame[row]))
+    for height, name in enumerate(rows):
+        values = frame.loc[frame[row] == name, score].to_numpy(dtype=np.float64)
+        mean, half = mean_interval(values)
+        marked = name in highlight
+        colour, marker = (PALETTE[1], "s") if marked else (PALETTE[0], "o")
+        # runs stand a little above the line of their mean, so that neither hides the other
+        ax.plot(values, np.full(len(values), height - 0.22), "o", mfc="none", mec=colour, ms=5, mew=1.2)
+        error = None if math.isnan(half) else half
+        ax.errorbar(mean, height, xerr=error, fmt=marker, color=colour, capsize=4, ms=8)
+    ax.set_yticks(range(len(rows)), [(names or {}).get(name, str(name)) for name in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.6)
+    ax.set_xlabel(score.replace("_", " ") if xlabel is None else xlabel)
+    ax.locator_params(axis="x", nbins=5)
+    ax.grid(axis="x")
+    return ax
+
+
+def plot_training_curves(
+    histories: Mapping[str, pd.DataFrame],
+    ax: Axes | None = None,
+    *,
+    column: str = "inversion_bound",
+    smooth: float = 0.9,
+    log: bool = False,
+    ylabel: str | None = None,
+) -> Axes:
+    """A column of several training histories over the steps, smoothed, the raw values faint behind.
+
+    Args:
+        histories: Name → history with columns ``step`` and ``column``; at most six.
+        ax: Where to draw; a new figure by default.
+        column: ``loss``, ``inversion_bound``, or a metric of the evaluations.
+        smooth: Weight of the past in the exponential mean; 0 draws the values themselves.
+        log: Logarithmic vertical axis.
+        ylabel: By default the column's name in words.
+
+    Raises:
+        ValueError: More than six histories, a missing column, or ``smooth`` outside [0, 1).
+    """
+    if not 0 <= smooth < 1:
+        raise ValueError(f"smooth must be in [0, 1), got {smooth}")
+    if len(histories) > len(PALETTE):
+        raise ValueError(f"at most {len(PALETTE)} curves can be told apart, got {len(histories)}")
+    ax = plt.gca() if ax is None else ax
+    for i, (name, history) in enumerate(histories.items()):
+        if not {"step", column} <= set(history.columns):
+            raise ValueError(f"the history {name!r} needs columns 'step' and {column!r}, has {list(history.columns)}")
+        steps, values = history["step"], history[column].astype("float64")
+        drawn = values.ewm(alpha=1 - smooth).mean() if smooth else values
+        if smooth:
+            ax.plot(steps, values, color=PALETTE[i], alpha=0.25, linewidth=0.8)
+        ax.plot(
+            steps, drawn, color=PALETTE[i], linestyle=LINES[i], label=name,
+            marker=MARKERS[i], markevery=(0.05 + 0.02 * i, 0.2),
+        )  # fmt: skip
+    if log:
+        ax.set_yscale("log")
+    ax.set(xlabel="step", ylabel=column.replace("_", " ") if ylabel is None else ylabel)
+    ax.locator_params(axis="x", nbins=5)
+    ax.legend()
+    return ax
+
+
+def plot_items_on_line(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    pushes: ArrayLike | None = None,
+    names: Mapping[float, str] | None = None,
+    xlabel: str = "score",
+) -> Axes:
+    """Items as marks on a line at their scores, a row for each label level, with arrows for their pushes.
+
+    Args:
+        scores: ``[n]``.
+        labels: ``[n]``, at most six levels; higher levels stand higher.
+        ax: Where to draw; a new figure by default.
+        pushes: ``[n]``, where each item is pushed and how hard: minus the gradient of the loss. The longest
+            arrow is a fifth of the axis; the others are to scale.
+        names: Level → what the vertical axis calls it.
+        xlabel: Label of the score axis.
+
+    Raises:
+        ValueError: Lengths that differ, or more than six levels.
+    """
+    values, levels_of = _paired(scores, labels, "scores", "labels")
+    levels = _levels(levels_of)
+    ax = plt.gca() if ax is None else ax
+    heights = np.searchsorted(levels, levels_of)
+    for i, level in enumerate(levels):
+        at = values[levels_of == level]
+        ax.axhline(i, color=INK, linewidth=0.8, alpha=0.5, zorder=0)
+        ax.plot(at, np.full(len(at), i), MARKERS[i], color=PALETTE[i], markersize=10, linestyle="none")
+    span = float(np.ptp(values)) or 1.0
+    if pushes is not None:
+        push, _ = _paired(pushes, labels, "pushes", "labels")
+        longest = float(np.abs(push).max()) or 1.0
+        for x, height, length in zip(values, heights, push * (0.25 * span / longest), strict=True):
+            if length:
+                ax.annotate(
+                    "", (x + length, height + 0.28), (x, height + 0.28),
+                    arrowprops={"arrowstyle": "-|>", "color": PALETTE[height], "linewidth": 2, "shrinkA": 0, "shrinkB": 0},
+                )  # fmt: skip
+    ax.set_yticks(range(len(levels)), [_level_name(level, names, "label ") for level in levels])
+    ax.set(xlabel=xlabel, ylim=(-0.5, len(levels) - 0.3))
+    ax.set_xlim(values.min() - 0.3 * span, values.max() + 0.3 * span)
+    ax.locator_params(axis="x", nbins=5)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def _show_svg() -> None:
+    """Let the running notebook show figures as SVG, without what changes from run to run."""
+    from IPython import get_ipython
+
+    if get_ipython() is None:
+        raise RuntimeError("house_style(notebook=True) works in a notebook; elsewhere call house_style()")
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("svg", metadata=_NO_DATES["svg"])
+
+
+def _paired(a: ArrayLike, b: ArrayLike, name_a: str, name_b: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape or not first.size:
+        raise ValueError(
+            f"{name_a} and {name_b} must be lists of one length, not empty; got {first.shape}, {second.shape}"
+        )
+    return first, second
+
+
+def _levels(labels: NDArray[Any]) -> NDArray[Any]:
+    levels = np.unique(labels)
+    if len(levels) > len(PALETTE):
+        raise ValueError(f"at most {len(PALETTE)} label levels can be told apart, got {len(levels)}; round them")
+    return levels
+
+
+def _level_name(level: float, names: Mapping[float, str] | None, prefix: str = "") -> str:
+    return (names or {}).get(float(level), f"{prefix}{level:g}")

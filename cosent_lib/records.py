@@ -1,0 +1,300 @@
+"""One training run as it is declared (`Run`), and as it came out (`Record`): one JSON file a run.
+
+A record holds everything that is needed to judge a number and to make it again: the declared settings, what
+they resolved to, the data by fingerprint, metrics, a thinned history, times, machine, versions and commit.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+RESULTS = Path(__file__).parent / "results"
+# Settings that change nothing about what is computed, or that a run has in a field of its own.
+NOT_TRAINING_SETTINGS = ("seed", "progress", "output_dir")
+
+
+class DamagedRecord(ValueError):  # noqa: N818
+    """A record file that cannot be read or does not hold what a record must; the message names both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The settings of one run, as declared: what is not given here is the library's default.
+
+    Attributes:
+        suite: Name of the suite; also the folder of its records.
+        task: A name of `cosent_lib.data.TASKS`, or ``csv:PATH``.
+        source: ``auto``, ``dir``, ``hub`` or ``builtin``, as for `load_pairs`.
+        encoder, encoder_options: As for `load_encoder`.
+        loss, loss_options: As for `make_loss`.
+        training: Fields of `TrainingConfig`, but for seed, progress and output_dir.
+        seed: Seeds the encoder, the loss's own parameters and the order of the batches.
+        score_range: Range of the scores, for ``csv:`` tasks.
+    """
+
+    suite: str
+    task: str
+    encoder: str
+    loss: str
+    source: str = "auto"
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    score_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in NOT_TRAINING_SETTINGS if name in self.training]
+        if wrong:
+            raise ValueError(f"Run.training must not hold {', '.join(wrong)}: these do not belong to it")
+        for name in ("encoder_options", "loss_options", "training"):
+            object.__setattr__(self, name, json_value(dict(getattr(self, name)), f"Run.{name}"))
+        if self.score_range is not None:
+            low, high = self.score_range
+            object.__setattr__(self, "score_range", (float(low), float(high)))
+
+    @property
+    def key(self) -> str:
+        """Readable name plus ten hex digits of the settings' SHA-256: the file name of its record.
+
+        The suite is not part of the hash, results never are: two runs with one key do the same thing. Nor
+        is a field left at its default, so that a field added later leaves older keys as they are.
+        """
+        left_out = ("suite", *(f.name for f in fields(self) if getattr(self, f.name) in (f.default, {})))
+        settings = {name: value for name, value in asdict(self).items() if name not in left_out}
+        digest = hashlib.sha256(_dump(settings).encode()).hexdigest()[:10]
+        parts = (self.task, self.encoder, self.loss_label, f"seed{self.seed}")
+        readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.")[-40:] for part in parts)
+        return f"{readable}-{digest}"
+
+    @property
+    def loss_label(self) -> str:
+        """The loss with its options, such as ``cosent scale=5``."""
+        return _label(self.loss, self.loss_options)
+
+    @property
+    def encoder_label(self) -> str:
+        """The encoder with its options, such as ``static dim=64``."""
+        return _label(self.encoder, self.encoder_options)
+
+    def __str__(self) -> str:
+        return f"{self.task} · {self.encoder_label} · {self.loss_label} · seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run gave. Every value is plain JSON; a metric that is undefined is None, never NaN.
+
+    Attributes:
+        run: The settings as declared.
+        resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
+        data: For each split used: ``rows`` and ``sha256`` (see `cosent_lib.data.fingerprint`).
+        metrics: ``validation`` and ``test``, each as from `evaluate`; None where the task has no such split.
+            The test split was evaluated once, after the choice on validation.
+        history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
+        evaluations: Metrics on the validation split during training.
+        best_step, steps, batches_without_order: As in `TrainingResult`.
+        wall_time_s: Seconds, ``train`` (validation during training included) and ``evaluate``.
+        hardware, versions: The machine and the packages.
+        commit, dirty: Commit of the checkout and whether files of the library differed from it; None
+            outside a checkout.
+        date: When the run ended, UTC, ISO 8601.
+    """
+
+    run: Run
+    resolved: Mapping[str, Any]
+    data: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    history: Mapping[str, Any]
+    evaluations: list[Any]
+    best_step: int | None
+    steps: int
+    batches_without_order: int
+    wall_time_s: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    commit: str | None
+    dirty: bool | None
+    date: str
+    schema_version: int = SCHEMA_VERSION
+
+
+_RUN_FIELDS = tuple(f.name for f in fields(Run))
+_NUMBER = (int, float)
+# field -> types that JSON may give for it; bool is never taken for a number
+_TYPES: dict[str, tuple[type, ...]] = {
+    "suite": (str,), "task": (str,), "encoder": (str,), "loss": (str,), "source": (str,),
+    "encoder_options": (dict,), "loss_options": (dict,), "training": (dict,), "seed": (int,),
+    "score_range": (list, type(None)), "resolved": (dict,), "data": (dict,), "metrics": (dict,),
+    "history": (dict,), "evaluations": (list,), "best_step": (int, type(None)), "steps": (int,),
+    "batches_without_order": (int,), "wall_time_s": (dict,), "hardware": (dict,), "versions": (dict,),
+    "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,), "schema_version": (int,),
+}  # fmt: skip
+_INNER: dict[str, dict[str, tuple[type, ...]]] = {
+    "resolved": {"source": (str,), "encoder": (dict,), "loss": (dict,), "training": (dict,)},
+    "data": {"train": (dict,)},
+    "metrics": {"validation": (dict, type(None)), "test": (dict, type(None))},
+    "history": {"step": (list,), "loss": (list,), "inversion_bound": (list,)},
+    "wall_time_s": {"train": _NUMBER, "evaluate": _NUMBER},
+}
+
+
+def json_value(value: Any, where: str = "value") -> Any:
+    """Reduce ``value`` to plain JSON: numpy and torch scalars to Python's, tuples to lists, NaN to None.
+
+    Raises:
+        ValueError: What has no JSON form (an object, a key that is no string), and where it stands.
+    """
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            raise ValueError(f"{where}: the key {odd[0]!r} is not a string")
+        return {key: json_value(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    raise ValueError(f"{where}: {type(value).__name__} {value!r} has no JSON form")
+
+
+def record_path(run: Run, folder: Path | None = None) -> Path:
+    """The file of a run's record: ``RESULTS/SUITE/KEY.json``, or ``folder/KEY.json``."""
+    return (RESULTS / run.suite if folder is None else Path(folder)) / f"{run.key}.json"
+
+
+def save_record(record: Record, folder: Path | None = None) -> Path:
+    """Write ``record`` to its file, all or nothing, and return the path.
+
+    It is written beside its place, flushed to the disk, then renamed: a reader, or a machine that is
+    switched off, sees the old state or the whole file.
+    """
+    return write_atomically(record_path(record.run, folder), to_json(record))
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write ``text`` (UTF-8) to ``path`` by way of a temporary file in the same folder and a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's 0600 would hide a shared record from other users
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def to_json(record: Record) -> str:
+    """The text of a record's file: keys sorted, one top-level field a line, floats as Python's repr."""
+    flat = asdict(record.run) | {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}
+    flat = json_value(flat, "record")
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {_dump(flat[key])}" for key in sorted(flat)) + "\n}\n"
+
+
+def read_record(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        DamagedRecord: Not UTF-8 JSON, a field that is missing, unknown or of the wrong type, a schema of
+            another version, or a file name that does not belong to its settings.
+        FileNotFoundError: There is no such file.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:  # also json.JSONDecodeError and UnicodeDecodeError
+        raise DamagedRecord(f"{path}: not a record, its JSON cannot be read ({error})") from error
+    _check(values, path)
+    run_values = {name: values[name] for name in _RUN_FIELDS}
+    try:
+        run = Run(**run_values)
+    except (ValueError, TypeError) as error:
+        raise DamagedRecord(f"{path}: the settings are not those of a run ({error})") from error
+    return Record(run=run, **{key: value for key, value in values.items() if key not in run_values})
+
+
+def load_records(suite: str, folder: Path | None = None) -> list[Record]:
+    """All records of a suite in the order of their file names; none where nothing is recorded yet.
+
+    Args:
+        suite: Name of the suite.
+        folder: Folder of its record files; by default ``cosent_lib/results/SUITE``.
+
+    Raises:
+        DamagedRecord: A file that is no record, or not one of this suite; no file is passed over.
+    """
+    place = RESULTS / suite if folder is None else Path(folder)
+    records = []
+    for path in sorted(place.glob("[!.]*.json")):
+        record = read_record(path)
+        if record.run.suite != suite:
+            raise DamagedRecord(f"{path}: field 'suite' is {record.run.suite!r}, expected {suite!r}")
+        if path.stem != record.run.key:
+            raise DamagedRecord(
+                f"{path}: the settings in it belong to the file name {record.run.key}.json; it was edited or renamed"
+            )
+        records.append(record)
+    return records
+
+
+def _check(values: Any, path: Path) -> None:
+    """Check fields and types of a record's JSON; the message names the file and the field."""
+    if not isinstance(values, dict):
+        raise DamagedRecord(f"{path}: not a record, expected a JSON object, got {type(values).__name__}")
+    version = values.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DamagedRecord(f"{path}: field 'schema_version' is {version!r}, this library reads {SCHEMA_VERSION}")
+    _check_fields(values, _TYPES, path, "")
+    for unknown in sorted(set(values) - set(_TYPES)):
+        raise DamagedRecord(f"{path}: unknown field {unknown!r}")
+    for name, inner in _INNER.items():
+        _check_fields(values[name], inner, path, f"{name}.")
+    for split, entry in values["data"].items():
+        if not isinstance(entry, dict):
+            raise DamagedRecord(f"{path}: field 'data.{split}' must be dict, got {type(entry).__name__}")
+        _check_fields(entry, {"rows": (int,), "sha256": (str,)}, path, f"data.{split}.")
+    lengths = {name: len(values["history"][name]) for name in _INNER["history"]}
+    if len(set(lengths.values())) > 1:
+        raise DamagedRecord(f"{path}: the lists of field 'history' differ in length ({lengths})")
+
+
+def _check_fields(values: dict[str, Any], types: Mapping[str, tuple[type, ...]], path: Path, at: str) -> None:
+    for name, allowed in types.items():
+        if name not in values:
+            raise DamagedRecord(f"{path}: field '{at}{name}' is missing")
+        value = values[name]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            expected = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
+            raise DamagedRecord(f"{path}: field '{at}{name}' must be {expected}, got {value!r:.60}")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON; an undefined number is null")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)
+
+
+def _label(name: str, options: Mapping[str, Any]) -> str:
+    return " ".join([name, *(f"{key}={options[key]}" for key in sorted(options))])

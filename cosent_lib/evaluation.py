@@ -1,0 +1,182 @@
+"""How well cosines order sentence pairs: Spearman, Pearson, AUC, their ceilings, and threshold metrics.
+
+A metric that is undefined (all labels or all scores equal) is a ``ValueError``, never a silent NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosent_lib.intervals import Interval, bootstrap_difference, bootstrap_interval
+from cosent_lib.metrics import check_defined, concordance, pearson, score_metrics, spearman, spearman_ceiling
+from cosent_lib.thresholds import Threshold, best_threshold, is_binary, threshold_metrics
+
+if TYPE_CHECKING:
+    from cosent_lib.encoders import SentenceEncoder
+
+__all__ = [
+    "Interval",
+    "PairColumns",
+    "Pairs",
+    "Threshold",
+    "best_threshold",
+    "bootstrap_difference",
+    "bootstrap_interval",
+    "concordance",
+    "cosine_scores",
+    "evaluate",
+    "pair_columns",
+    "pearson",
+    "score_metrics",
+    "spearman",
+    "spearman_ceiling",
+    "threshold_metrics",
+]
+
+# a datasets.Dataset, a pandas DataFrame or a mapping, with the columns sentence1, sentence2, score
+Pairs: TypeAlias = Any
+COLUMNS = ("sentence1", "sentence2", "score")
+CHUNK = 16_384  # rows of float64 vectors in memory at once
+
+
+class PairColumns(NamedTuple):
+    """The three columns of a set of pairs, checked: texts ``[n]``, texts ``[n]``, labels float64 ``[n]``."""
+
+    first: list[str]
+    second: list[str]
+    labels: NDArray[np.float64]
+
+
+def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
+    """The columns ``sentence1``, ``sentence2``, ``score`` of ``pairs``, checked.
+
+    Args:
+        pairs: a ``datasets.Dataset``, a pandas DataFrame or a mapping of columns.
+        what: the name used for it in error messages.
+
+    Raises:
+        ValueError: a column is missing, there are no rows or columns differ in length, a text is not a string, a
+            label is not a number in [0, 1] (``load_pairs`` scales to that range).
+    """
+    names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise ValueError(f"{what}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}, got {names}")
+    first, second = list(pairs["sentence1"]), list(pairs["sentence2"])
+    labels = _labels(list(pairs["score"]), what)
+    if not first:
+        raise ValueError(f"{what}: there are no rows")
+    if not len(first) == len(second) == labels.size:
+        raise ValueError(f"{what}: columns of {len(first)}, {len(second)} and {labels.size} rows")
+    for name, texts in (("sentence1", first), ("sentence2", second)):
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"{what}: {name} of row {row} is not a text but {text!r}")
+    return PairColumns(first, second, labels)
+
+
+def _labels(values: Sequence[Any], what: str) -> NDArray[np.float64]:
+    try:
+        labels = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: score is not a column of numbers ({error})") from error
+    outside = np.flatnonzero(~((labels >= 0) & (labels <= 1)))  # NaN is outside as well
+    if outside.size:
+        raise ValueError(
+            f"{what}: score must lie in [0, 1], but row {outside[0]} has {labels[outside[0]]} "
+            f"({outside.size} such rows); load_pairs scales scores when it is told their range"
+        )
+    return labels
+
+
+def cosine_scores(
+    encoder: SentenceEncoder, pairs: Pairs, *, batch_size: int = 256, progress: bool = False
+) -> NDArray[np.float64]:
+    """The cosine of each pair's two vectors, float64 ``[n]``; each distinct text is encoded once.
+
+    A zero vector has cosine 0 with everything.
+
+    Args:
+        encoder: texts → vectors; only its ``encode`` is used.
+        pairs: see :func:`pair_columns`.
+        batch_size: handed to ``encode``.
+        progress: handed to ``encode``.
+
+    Raises:
+        ValueError: bad columns, or a vector that is not finite (says of which row).
+    """
+    first, second, _ = pair_columns(pairs)
+    index = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
+    vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
+    left, right = (np.fromiter(map(index.__getitem__, texts), np.int64) for texts in (first, second))
+    scores = np.concatenate(
+        [
+            _cosines(vectors[left[start : start + CHUNK]], vectors[right[start : start + CHUNK]])
+            for start in range(0, left.size, CHUNK)
+        ]
+    )
+    if not np.isfinite(scores).all():
+        bad = np.flatnonzero(~np.isfinite(scores))
+        raise ValueError(f"the encoder gives vectors that are not finite for {bad.size} pairs, first of row {bad[0]}")
+    return scores
+
+
+def _cosines(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Row-wise cosines of two ``[n, dim]`` arrays in float64; 0 where a row is zero."""
+    u, v = u.astype(np.float64), v.astype(np.float64)
+    lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
+    return np.einsum("nd,nd->n", u, v) / np.where(lengths == 0, 1.0, lengths)
+
+
+def evaluate(
+    encoder: SentenceEncoder,
+    pairs: Pairs,
+    threshold_pairs: Pairs | None = None,
+    *,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> dict[str, float]:
+    """How well the encoder's cosines order ``pairs`` by their labels.
+
+    Args:
+        encoder: texts → vectors.
+        pairs: what is judged; see :func:`pair_columns`.
+        threshold_pairs: other pairs (validation) on which a decision threshold is fitted.
+        batch_size: of encoding.
+        progress: of encoding.
+
+    Returns:
+        dict: ``spearman``, ``pearson``, ``auc`` (:func:`concordance`), ``ceiling`` (:func:`spearman_ceiling`).
+        With ``threshold_pairs``, and labels 0/1 in both, also ``accuracy`` at ``threshold`` and ``f1`` at
+        ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for its own metric, and ``majority``, the
+        accuracy of always giving the more frequent label. Graded pairs have no such entries.
+
+    Raises:
+        ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` being ``pairs`` itself (a
+            threshold is never fitted on what it is judged on), or only one of the two having labels 0/1.
+    """
+    if threshold_pairs is not None and threshold_pairs is pairs:
+        raise ValueError("threshold_pairs must be other data than the pairs that are judged")
+    labels = pair_columns(pairs).labels
+    check_defined(labels, "labels")  # before minutes of encoding
+    fitting = None if threshold_pairs is None else pair_columns(threshold_pairs, "threshold_pairs").labels
+    if fitting is not None and is_binary(fitting) != is_binary(labels):
+        raise ValueError("pairs and threshold_pairs must both have labels 0/1, or both be graded")
+    scores = cosine_scores(encoder, pairs, batch_size=batch_size, progress=progress)
+    metrics = score_metrics(scores, labels)
+    if fitting is None or not is_binary(labels):
+        return metrics
+    fitting_scores = cosine_scores(encoder, threshold_pairs, batch_size=batch_size, progress=progress)
+    threshold = best_threshold(fitting_scores, fitting).threshold
+    f1_threshold = best_threshold(fitting_scores, fitting, "f1").threshold
+    return metrics | {
+        "accuracy": threshold_metrics(scores, labels, threshold)["accuracy"],
+        "f1": threshold_metrics(scores, labels, f1_threshold)["f1"],
+        "threshold": threshold,
+        "f1_threshold": f1_threshold,
+        "majority": float(max(labels.mean(), 1 - labels.mean())),
+    }

@@ -1,0 +1,127 @@
+"""Metrics of an order: rank and linear correlation, concordance (AUC), and the ceiling that tied labels set.
+
+A metric that is undefined (all labels or all scores equal) is a ``ValueError``, never a silent NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+
+def score_metrics(scores: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    """The threshold-free entries of :func:`evaluate` for scores that are at hand.
+
+    Args:
+        scores: real ``[n]``.
+        labels: real ``[n]``.
+
+    Raises:
+        ValueError: other shapes, non-finite values, all labels or all scores equal.
+    """
+    return {
+        "spearman": spearman(scores, labels),
+        "pearson": pearson(scores, labels),
+        "auc": concordance(scores, labels),
+        "ceiling": spearman_ceiling(labels),
+    }
+
+
+def spearman(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Spearman's rank correlation (Pearson of average ranks), in [−1, 1].
+
+    Args:
+        scores: real ``[n]``, neither constant.
+        labels: real ``[n]``, neither constant.
+
+    Raises:
+        ValueError: other shapes, non-finite values, all labels or all scores equal.
+    """
+    x, y = _two_columns(scores, labels)
+    check_defined(x, "scores")
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def pearson(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Pearson's linear correlation, in [−1, 1].
+
+    Args:
+        scores: real ``[n]``, neither constant.
+        labels: real ``[n]``, neither constant.
+
+    Raises:
+        ValueError: other shapes, non-finite values, all labels or all scores equal.
+    """
+    x, y = _two_columns(scores, labels)
+    check_defined(x, "scores")
+    return float(stats.pearsonr(x, y).statistic)
+
+
+def concordance(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Share of the pairs of rows with different labels whose scores stand in the labels' order; ties count half.
+
+    With labels 0/1 this is the area under the ROC curve; with grades its generalisation. O(n log n): Kendall's
+    count of (concordant − discordant), by merge sort, is half the way there.
+
+    Args:
+        scores: real ``[n]``; constant scores give ½.
+        labels: real ``[n]``, not all equal.
+
+    Raises:
+        ValueError: other shapes, non-finite values, all labels equal.
+    """
+    x, y = _two_columns(scores, labels)
+    total = x.size * (x.size - 1) // 2
+    x_distinct, y_distinct = (total - _tied_pairs(column) for column in (x, y))
+    if x_distinct == 0:
+        return 0.5
+    tau = stats.kendalltau(x, y, variant="b", method="asymptotic").statistic
+    surplus = round(float(tau) * float(x_distinct) ** 0.5 * float(y_distinct) ** 0.5)  # an integer, recovered
+    return (1 + surplus / y_distinct) / 2
+
+
+def spearman_ceiling(labels: ArrayLike) -> float:
+    r"""The largest Spearman correlation that scores without ties can have with these labels.
+
+    Labels tie, such scores do not, so even the perfect order stays below 1:
+    :math:`\sqrt{1 - \sum_l (n_l^3 - n_l) / (n^3 - n)}` with :math:`n_l` rows of label l; about
+    :math:`\sqrt{1 - \sum_l p_l^3}`, and with two labels exactly :math:`\sqrt{3p(1-p)}\,n/\sqrt{n^2-1}`. Scores that
+    tie as the labels do can exceed it (chapter 4).
+
+    Args:
+        labels: real ``[n]``, not all equal.
+
+    Raises:
+        ValueError: another shape, non-finite values, all labels equal.
+    """
+    y = _two_columns(labels, labels)[1]
+    counts = [int(count) for count in np.unique(y, return_counts=True)[1]]  # Python integers: n³ is exact
+    return float((1 - sum(c**3 - c for c in counts) / (y.size**3 - y.size)) ** 0.5)
+
+
+def _tied_pairs(column: NDArray[np.float64]) -> int:
+    counts = np.unique(column, return_counts=True)[1].astype(np.int64)
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _two_columns(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as float64 ``[n]``, finite, labels not constant."""
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"expected scores and labels of one shape [n], got {x.shape} and {y.shape}")
+    for name, column in (("scores", x), ("labels", y)):
+        bad = np.flatnonzero(~np.isfinite(column))
+        if bad.size:
+            raise ValueError(
+                f"{name} must be finite, but {bad.size} are not, first {name}[{bad[0]}] = {column[bad[0]]}"
+            )
+    check_defined(y, "labels")
+    return x, y
+
+
+def check_defined(column: NDArray[np.float64], name: str) -> None:
+    """An order cannot be judged where one side has none."""
+    if column.size == 0 or (column == column[0]).all():
+        value = f"all {column.size} {name} equal {column[0]}" if column.size else f"there are no {name}"
+        raise ValueError(f"the metric is undefined: {value}")

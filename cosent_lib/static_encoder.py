@@ -1,0 +1,122 @@
+"""The `static` encoder: the mean of learned vectors of characters, words and their neighbours.
+
+It knows nothing at the start and trains in seconds, which makes it the encoder of the book's live experiments.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cosent_lib.encoder_base import WEIGHTS_FILE, SentenceEncoder, check_texts, checked_rate
+
+VOCABULARY_FILE = "vocabulary.json"
+# Han, kana and hangul: scripts in which a single character already carries meaning
+_CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+_TOKEN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+|[^\w\s]|_")
+
+
+def features(text: str) -> list[str]:
+    """The features of a text, with repetitions; nothing here is learned.
+
+    The text is normalised (NFKC, case folded) and cut into tokens: each Chinese, Japanese or Korean character,
+    each run of other letters and digits, and each punctuation mark. Features are the tokens, each pair of
+    neighbours ("天 气", "new york"), and for words of three letters and more their character trigrams with
+    the word's ends marked ("#<ca", "#cat", "#at>"), so that "cats" and "cat" share something.
+    """
+    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+    found = tokens + [f"{first} {second}" for first, second in pairwise(tokens)]
+    for token in tokens:
+        if len(token) > 2:
+            marked = f"<{token}>"
+            found += [f"#{marked[i : i + 3]}" for i in range(len(marked) - 2)]
+    return found
+
+
+def build_vocabulary(texts: Iterable[str], size: int) -> list[str]:
+    """The ``size`` most frequent features of ``texts``; ties go by the feature's own order, not the texts'."""
+    counts = Counter(chain.from_iterable(map(features, texts)))
+    return sorted(counts, key=lambda feature: (-counts[feature], feature))[:size]
+
+
+class StaticEncoder(SentenceEncoder):
+    """An embedding bag: a text's vector is the mean of its known features' vectors.
+
+    ``tokenize`` is a small function and a dictionary of our own (:func:`features`), no trained tokenizer.
+    Features outside the vocabulary are dropped; a text without any known feature gets the zero vector.
+    The gradient is sparse: a step touches only the features of its batch.
+    """
+
+    kind: ClassVar[str] = "static"
+    default_learning_rate = 1e-2  # of SparseAdam; a transformer's 2e-5 would learn nothing here
+
+    def __init__(self, vocabulary: Sequence[str], weight: Tensor, seed: int, name: str = "static") -> None:
+        super().__init__()
+        if len(vocabulary) != len(weight):
+            raise ValueError(f"{len(vocabulary)} features but {len(weight)} vectors; expected one vector a feature")
+        self.name = name
+        self.dim = weight.shape[1]
+        self.seed = seed
+        self.vocabulary = {feature: number for number, feature in enumerate(vocabulary)}
+        self.bag = nn.EmbeddingBag.from_pretrained(weight, freeze=False, mode="mean", sparse=True)
+        self.eval()
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[str], *, dim: int = 128, vocabulary_size: int = 20_000, seed: int = 0) -> Self:
+        """A fresh encoder: vocabulary from ``texts``, vectors normal with standard deviation 1/√dim."""
+        if dim < 1 or vocabulary_size < 1:
+            raise ValueError(f"dim is {dim} and vocabulary_size {vocabulary_size}; expected both at least 1")
+        check_texts(texts)
+        vocabulary = build_vocabulary(texts, vocabulary_size)
+        if not vocabulary:
+            raise ValueError(f"{len(texts)} texts hold no feature to build a vocabulary from")
+        generator = torch.Generator().manual_seed(seed)  # its own: the global one is the reader's
+        weight = torch.randn(len(vocabulary), dim, generator=generator) / dim**0.5
+        return cls(vocabulary, weight, seed)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the known features of each text, with repetitions; may be empty."""
+        check_texts(texts)
+        lookup = self.vocabulary.get
+        return [[number for number in map(lookup, features(text)) if number is not None] for text in texts]
+
+    def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        """Mean vectors ``[n, dim]``; nothing is padded, so no length buckets are needed."""
+        flat = torch.tensor(list(chain.from_iterable(token_ids)), dtype=torch.long, device=self.device)
+        starts = [0, *accumulate(map(len, token_ids))][: len(token_ids)]
+        return self.bag(flat, torch.tensor(starts, dtype=torch.long, device=self.device))
+
+    def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
+        """One sparse group; ``weight_decay`` does not reach it, for SparseAdam has none."""
+        rate = checked_rate(learning_rate, self.default_learning_rate)
+        return [{"params": [self.bag.weight], "lr": rate, "weight_decay": 0.0, "sparse": True}]
+
+    def settings(self) -> dict[str, Any]:
+        """Name, kind, size and seed."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "dim": self.dim,
+            "vocabulary": len(self.vocabulary),
+            "seed": self.seed,
+            "parameters": self.bag.weight.numel(),
+        }
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        save_file({"weight": self.bag.weight.detach().cpu().contiguous()}, folder / WEIGHTS_FILE)
+        text = json.dumps(list(self.vocabulary), ensure_ascii=False, indent=0)
+        (folder / VOCABULARY_FILE).write_text(text + "\n", encoding="utf-8")
+        return {"seed": self.seed}
+
+    @classmethod
+    def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
+        vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        return cls(vocabulary, load_file(folder / WEIGHTS_FILE)["weight"], options["seed"], name)

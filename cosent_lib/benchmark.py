@@ -4,10 +4,10 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,7 @@ def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncode
     pairs = splits["train"]
     texts = [*pairs["sentence1"], *pairs["sentence2"]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
-    with _seeded(run.seed):  # a loss with parameters of its own draws them here
-        loss = make_loss(run.loss, encoder, **run.loss_options)
+    loss = make_loss(run.loss, encoder, **_loss_options(run))
     result = train(encoder, loss, pairs, config, splits.get("validation"))
     started = time.perf_counter()
     metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None}
@@ -201,14 +200,12 @@ def _split_names(task: str) -> list[str]:
     return [name for name in names if any((place / (name + ending)).exists() for ending in endings)]
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's CPU generator inside the block and leave it as it was outside."""
-    import torch
+def _loss_options(run: Run) -> dict[str, Any]:
+    """The declared options, and the run's seed for a loss that draws parameters of its own."""
+    from cosent_lib.losses import LOSSES
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+    draws = run.loss in LOSSES and "seed" in signature(LOSSES[run.loss][0]).parameters
+    return ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
 
 
 def _resolved(run: Run, encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig") -> dict:
@@ -217,16 +214,12 @@ def _resolved(run: Run, encoder: "SentenceEncoder", loss: "torch.nn.Module", con
         "learning_rate": encoder.default_learning_rate if config.learning_rate is None else config.learning_rate,
         "device": str(encoder.device),
     }
-    simple = {
-        name: value
-        for name, value in vars(loss).items()
-        if not name.startswith("_") and name != "training" and isinstance(value, (bool, int, float, str, tuple))
-    }
-    learned = {name: p.item() for name, p in loss.named_parameters() if p.numel() == 1}
+    # the options as they stand at the end, so that a learned λ is stated as it came out
+    options = {name: getattr(loss, name) for name in signature(type(loss)).parameters if hasattr(loss, name)}
     return {
         "source": run.source,
         "encoder": encoder.settings(),
-        "loss": {"class": type(loss).__name__} | simple | learned,
+        "loss": {"class": type(loss).__name__} | options,
         "training": training,
     }
 

@@ -190,7 +190,7 @@ def _by_level(s: Tensor, labels: Tensor, levels: list[Tensor]) -> tuple[Tensor, 
 
 
 def _few_levels(labels: Tensor) -> list[Tensor] | None:
-    """Return the distinct labels in rising order if there are at most ``MAX_LEVELS``, else None; never sorts them all."""
+    """Return the distinct labels in rising order, or None beyond ``MAX_LEVELS`` of them; never sorts them all."""
     if labels[: 8 * MAX_LEVELS].unique().numel() > MAX_LEVELS:
         return None  # continuous labels show themselves in the first few
     levels: list[Tensor] = []

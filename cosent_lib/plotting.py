@@ -70,7 +70,8 @@ def plot_cosine_distributions(
         outline = np.repeat(density, 2)
         at = np.repeat(edges, 2)[1:-1]
         ax.plot(at, outline, color=PALETTE[i], linestyle=LINES[i], label=_level_name(level, names))
-        ax.fill_between(at, outline, color=PALETTE[i], alpha=0.15, linewidth=0)
+        if len(levels) <= 3:  # more washes than that make mud
+            ax.fill_between(at, outline, color=PALETTE[i], alpha=0.15, linewidth=0)
     shown = edges[:-1][np.histogram(values, edges)[0] > 0]
     left = float(shown.min()) if shown.size else -1.0
     ax.set(xlabel="cosine of the pair", ylabel="density", xlim=(left, 1), ylim=(0, None))
@@ -187,8 +188,8 @@ def plot_items_on_line(
         scores: ``[n]``.
         labels: ``[n]``, at most six levels; higher levels stand higher.
         ax: Where to draw; a new figure by default.
-        pushes: ``[n]``, where each item is pushed and how hard: minus the gradient of the loss. The longest
-            arrow is a fifth of the axis; the others are to scale.
+        pushes: ``[n]``, where each item is pushed and how hard: minus the gradient of the loss. The others
+            are drawn to the scale of the longest.
         names: Level → what the vertical axis calls it.
         xlabel: Label of the score axis.
 
@@ -205,15 +206,7 @@ def plot_items_on_line(
         ax.plot(at, np.full(len(at), i), MARKERS[i], color=PALETTE[i], markersize=10, linestyle="none")
     span = float(np.ptp(values)) or 1.0
     if pushes is not None:
-        push, _ = _paired(pushes, labels, "pushes", "labels")
-        longest = float(np.abs(push).max()) or 1.0
-        for x, height, length in zip(values, heights, push * (0.25 * span / longest), strict=True):
-            if length:
-                ax.annotate(
-                    "", (x + length, height + 0.28), (x, height + 0.28),
-                    arrowprops={"arrowstyle": "-|>", "color": PALETTE[height], "linewidth": 2, "shrinkA": 0,
-                                "shrinkB": 0},
-                )  # fmt: skip
+        _draw_pushes(ax, values, heights, _paired(pushes, labels, "pushes", "labels")[0], 0.25 * span)
     ax.set_yticks(range(len(levels)), [_level_name(level, names, "label ") for level in levels])
     ax.set(xlabel=xlabel, ylim=(-0.5, len(levels) - 0.3))
     ax.set_xlim(values.min() - 0.3 * span, values.max() + 0.3 * span)
@@ -221,6 +214,19 @@ def plot_items_on_line(
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def _draw_pushes(ax: Axes, at: NDArray[Any], heights: NDArray[Any], pushes: NDArray[Any], longest_arrow: float) -> None:
+    """Arrows above the items, neighbours of a row on two levels so that none hides another."""
+    longest = float(np.abs(pushes).max()) or 1.0
+    for i in np.lexsort((at, heights)):
+        length = pushes[i] * longest_arrow / longest
+        row = np.sort(at[heights == heights[i]])
+        y = heights[i] + (0.22, 0.36)[int(np.searchsorted(row, at[i])) % 2]
+        # a head would be longer than the shortest pushes: they get a bare line
+        style = "-|>" if abs(pushes[i]) > 0.1 * longest else "-"
+        arrow = {"arrowstyle": style, "color": PALETTE[heights[i]], "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (at[i] + length, y), (at[i], y), arrowprops=arrow)
 
 
 def _paired(a: ArrayLike, b: ArrayLike, name_a: str, name_b: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -62,9 +62,7 @@ def house_style(notebook: bool = False) -> None:
 def house_style_context() -> Iterator[None]:
     """`house_style` inside the block only."""
     with mpl.rc_context():
-        backend = mpl.get_backend()
         house_style()
-        mpl.rcParams["backend"] = backend
         yield
 
 

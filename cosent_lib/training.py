@@ -1,0 +1,309 @@
+"""One visible loop: pairs → token ids → one pass of the encoder → loss → update; the best by validation is kept.
+
+The loop is :meth:`_Loop.run`. What it is made of stands in ``training_setup``, what it writes in ``checkpoints``,
+and how it can end early in ``training_errors``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from cosent_lib.checkpoints import Progress, latest_checkpoint, parameters_of, read_progress, restore, save_checkpoint
+from cosent_lib.evaluation import Pairs, evaluate, pair_columns
+from cosent_lib.metrics import check_defined
+from cosent_lib.ranking import NoDemandedPairsWarning, inversion_bound
+from cosent_lib.training_errors import (
+    NonFiniteLoss,
+    StopBetweenSteps,
+    TrainingInterrupted,
+    likely_cause,
+    non_finite_parameter,
+    overflow_cause,
+)
+from cosent_lib.training_setup import (
+    Batch,
+    Batches,
+    Objective,
+    TrainingConfig,
+    digest_of,
+    learning_rate_factor,
+    make_accelerator,
+    make_optimizers,
+)
+
+if TYPE_CHECKING:
+    from cosent_lib.encoders import SentenceEncoder
+
+__all__ = ["NonFiniteLoss", "TrainingConfig", "TrainingInterrupted", "TrainingResult", "train"]
+
+HISTORY = {
+    "step": "int64",
+    "epoch": "int64",
+    "loss": "float64",
+    "inversion_bound": "float64",
+    "learning_rate": "float64",
+}
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run did.
+
+    Attributes:
+        history: a row a step: ``step`` and ``epoch`` (from 1), ``loss`` (before the step's update),
+            ``inversion_bound`` (:func:`cosent_lib.ranking.inversion_bound`; NaN for losses that are not a
+            ``rank_loss`` and for batches without order), ``learning_rate`` (of the encoder's first group).
+        evaluations: a row a validation: ``step``, ``epoch`` and the metrics of :func:`cosent_lib.evaluation.evaluate`.
+        best_step: the step whose parameters encoder and loss now hold (the last one without validation).
+        best_metrics: the validation metrics there; empty without validation.
+        steps: updates made.
+        seconds: wall time of steps, validations and checkpoints, resumed runs added up; not of tokenising.
+        batches_without_order: batches whose labels were all equal, where the loss needs an order; they moved nothing.
+    """
+
+    history: pd.DataFrame
+    evaluations: pd.DataFrame
+    best_step: int
+    best_metrics: Mapping[str, float]
+    steps: int
+    seconds: float
+    batches_without_order: int
+
+
+def train(
+    encoder: SentenceEncoder,
+    loss: nn.Module,
+    train_pairs: Pairs,
+    config: TrainingConfig = TrainingConfig(),  # noqa: B008 — frozen
+    validation: Pairs | None = None,
+    resume_from: str | Path | None = None,
+) -> TrainingResult:
+    """Train ``encoder``, and the loss's own parameters, on pairs.
+
+    Both are changed in place; afterwards they are in eval mode, on the device of training, and hold the parameters of
+    the best validation (of the last step without validation). No other data than the arguments is looked at. The run
+    is a function of its arguments: on the CPU the same call gives the same bits. Random numbers are seeded inside, and
+    torch's global generators are afterwards what they were.
+
+    Args:
+        encoder: texts → vectors; its ``tokenize``, ``embed``, ``parameter_groups`` and ``encode`` are used.
+        loss: ``forward(u, v, labels)`` → scalar, with u, v ``[B, dim]`` and labels ``[B]`` in [0, 1]; see
+            :mod:`cosent_lib.losses`. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent.
+        train_pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1].
+        config: the settings.
+        validation: pairs of the same form, on which the best step is chosen.
+        resume_from: a checkpoint, or an ``output_dir`` that holds one, of a run with the same settings and pairs. It is
+            gone on with, bit for bit on the CPU.
+
+    Raises:
+        ValueError: bad pairs, settings that do not fit each other, a device that is not there, validation labels that
+            are all equal, an ``output_dir`` that holds another run, a checkpoint that cannot be used.
+        NonFiniteLoss: the loss became NaN or infinite; says where and the likely cause.
+        TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
+    """
+    accelerator = make_accelerator(config)
+    cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoDemandedPairsWarning)  # counted, and reported once at the end
+            torch.manual_seed(config.seed)
+            loop = _Loop(encoder, loss, train_pairs, config, validation, accelerator)
+            loop.start(resume_from)
+            loop.run()
+    finally:
+        encoder.eval()
+        loss.eval()
+        accelerator.free_memory()
+    result = loop.result()
+    if result.batches_without_order:
+        share = result.batches_without_order / result.steps
+        warnings.warn(
+            f"{result.batches_without_order} of {result.steps} batches ({share:.1%}) held only one label and taught "
+            f"{type(loss).__name__} nothing; a larger batch_size makes them rarer",
+            stacklevel=2,
+        )
+    return result
+
+
+class _Loop:
+    """A run: what it works on, how far it is, and its one loop."""
+
+    def __init__(
+        self,
+        encoder: SentenceEncoder,
+        loss: nn.Module,
+        train_pairs: Pairs,
+        config: TrainingConfig,
+        validation: Pairs | None,
+        accelerator: Any,
+    ) -> None:
+        self.needs_order = getattr(loss, "needs_order", False)
+        self.is_rank_loss = getattr(loss, "is_rank_loss", False)
+        if self.needs_order and config.batch_size < 2:
+            raise ValueError(
+                f"{type(loss).__name__} compares the pairs of a batch: batch_size must be at least 2, got 1"
+            )
+        judged = None if validation is None else pair_columns(validation, "validation")
+        if judged is not None:
+            check_defined(judged.labels, "validation labels")
+        self.config, self.validation, self.accelerator = config, validation, accelerator
+        self.batches = Batches(encoder, train_pairs, config.batch_size, config.seed)
+        self.total = config.max_steps or config.epochs * self.batches.per_epoch
+        self.objective = Objective(encoder, loss).to(accelerator.device)
+        self.optimizers = [accelerator.prepare(o) for o in make_optimizers(self.objective, config)]
+        self.prepared = accelerator.prepare(self.objective)
+        self.groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        self.dense = [
+            parameter
+            for optimizer in self.optimizers
+            if not isinstance(optimizer.optimizer, torch.optim.SparseAdam)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        self.progress, self.best_parameters = Progress(), None
+        self.settings = {
+            name: value
+            for name, value in asdict(config).items()
+            if name not in ("output_dir", "checkpoint_steps", "progress", "device")
+        } | {"encoder": encoder.name, "loss": type(loss).__name__, "train_pairs": self.batches.digest}
+        self.settings["validation"] = None if judged is None else digest_of(*judged)
+
+    best_parameters: dict[str, Tensor] | None
+
+    def start(self, resume_from: str | Path | None) -> None:
+        """Take up a checkpoint, or make sure that none would be overwritten."""
+        if resume_from is not None:
+            place, self.progress = read_progress(resume_from, self.settings)
+            self.best_parameters = restore(place, self.objective, self.accelerator)
+        elif self.config.output_dir is not None and latest_checkpoint(self.config.output_dir) is not None:
+            folder = str(self.config.output_dir)
+            raise ValueError(
+                f"output_dir {folder!r} holds a run already: go on with resume_from={folder!r}, or empty it"
+            )
+
+    def run(self) -> None:
+        """Every step of the run."""
+        begun, earlier = time.perf_counter(), self.progress.seconds
+        bar = tqdm(
+            total=self.total, initial=self.progress.step, desc="train", unit="step", disable=not self.config.progress
+        )
+        self.prepared.train()
+        with StopBetweenSteps() as stop, bar:
+            for step in range(self.progress.step + 1, self.total + 1):
+                batch = self.batches.at(step)
+                self.set_learning_rates(step)
+                value = self.loss_of(batch)
+                self.accelerator.backward(value)
+                if self.dense and self.config.max_grad_norm is not None:
+                    self.accelerator.clip_grad_norm_(self.dense, self.config.max_grad_norm)
+                for optimizer in self.optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad()
+                self.note(batch, value.item())
+                if self.due(self.config.evaluation_steps, step):
+                    self.validate(batch)
+                self.progress.seconds = earlier + time.perf_counter() - begun
+                if self.config.output_dir is not None and (
+                    stop.requested or self.due(self.config.checkpoint_steps, step)
+                ):
+                    self.save()
+                if stop.requested:
+                    self.interrupted()
+                bar.update()
+                if step % 20 == 0:
+                    bar.set_postfix_str(f"loss {self.progress.history[-1][2]:.4f}", refresh=False)
+        self.keep_best()
+
+    def due(self, every: int | None, step: int) -> bool:
+        """Whether something done every so many steps (None: every epoch), and at the end, is to be done now."""
+        return step % (every or self.batches.per_epoch) == 0 or step == self.total
+
+    def set_learning_rates(self, step: int) -> None:
+        """A function of the step alone, so that a resumed run needs no scheduler state."""
+        factor = learning_rate_factor(step, self.total, self.config.warmup_ratio)
+        for group in self.groups:
+            group["lr"] = group["peak_lr"] * factor
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The loss of a batch, or a NonFiniteLoss that says why it has none."""
+        try:
+            value = self.prepared(batch.first, batch.second, batch.labels.to(self.accelerator.device))
+            if math.isfinite(value.item()):
+                return value
+        except ValueError as error:  # losses refuse non-finite scores themselves
+            cause = likely_cause(self.objective, batch, self.groups[0]["lr"])
+            if cause is None:
+                raise
+            raise NonFiniteLoss("the loss is undefined", batch, cause, self.history()) from error
+        rate = self.groups[0]["lr"]
+        cause = likely_cause(self.objective, batch, rate) or overflow_cause(self.objective, rate)
+        raise NonFiniteLoss(f"the loss is {value.item()}", batch, cause, self.history())
+
+    def note(self, batch: Batch, value: float) -> None:
+        """Add a step to the history."""
+        self.progress.step = batch.step
+        bound = inversion_bound(value, batch.labels) if self.is_rank_loss else math.nan
+        self.progress.history.append([batch.step, batch.epoch, value, bound, self.groups[0]["lr"]])
+        if self.needs_order and not batch.has_order:
+            self.progress.batches_without_order += 1
+
+    def validate(self, batch: Batch) -> None:
+        """Refuse a broken model; with validation pairs, evaluate and keep the parameters if they are the best."""
+        name = non_finite_parameter(self.objective)
+        if name is not None:
+            cause = f"its update made it so; lower the learning rate (now {self.groups[0]['lr']:.3g})"
+            raise NonFiniteLoss(f"parameter {name} is not finite", batch, cause, self.history())
+        if self.validation is None:
+            return
+        try:
+            metrics = evaluate(self.objective.encoder, self.validation)
+        except ValueError as error:
+            error.add_note(f"while validating after step {batch.step}")
+            raise
+        self.progress.evaluations.append({"step": batch.step, "epoch": batch.epoch, **metrics})
+        best, metric = self.progress.best_metrics, self.config.selection_metric
+        if not best or metrics[metric] > best[metric]:
+            self.progress.best_step, self.progress.best_metrics = batch.step, metrics
+            self.best_parameters = parameters_of(self.objective)
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        folder = Path(self.config.output_dir)  # type: ignore[arg-type]  # asked only where it is set
+        arguments = (self.progress, self.objective, self.best_parameters, self.accelerator)
+        return save_checkpoint(folder, self.settings, *arguments)
+
+    def interrupted(self) -> None:
+        """End the run here: its checkpoint, if any, has just been written."""
+        self.keep_best()
+        folder = self.config.output_dir
+        raise TrainingInterrupted(self.result(), latest_checkpoint(folder) if folder is not None else None)
+
+    def keep_best(self) -> None:
+        """Leave encoder and loss with the best parameters."""
+        if self.best_parameters is not None:
+            self.objective.load_state_dict(self.best_parameters)
+
+    def history(self) -> pd.DataFrame:
+        """The steps so far as a table."""
+        return pd.DataFrame(self.progress.history, columns=list(HISTORY)).astype(HISTORY)
+
+    def result(self) -> TrainingResult:
+        """The run so far as a result."""
+        done = self.progress
+        best = done.best_step if done.best_metrics else done.step
+        evaluations = pd.DataFrame(done.evaluations, columns=None if done.evaluations else ["step", "epoch"])
+        metrics = dict(done.best_metrics)
+        return TrainingResult(
+            self.history(), evaluations, best, metrics, done.step, done.seconds, done.batches_without_order
+        )

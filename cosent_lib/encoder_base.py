@@ -10,6 +10,8 @@ from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -172,6 +174,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     if missing := {"name", "options"} - config.keys():
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
     return config
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; ``ValueError`` naming it if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged or missing: {error}") from error
 
 
 def _swap(part: Path, target: Path) -> None:

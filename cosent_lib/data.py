@@ -1,0 +1,286 @@
+"""Sentence pairs as a `datasets.Dataset`: one call for every task and every place it may come from.
+
+`load_pairs` never substitutes one data set for another and never leaves a row out in silence: what cannot be had is
+`DataUnavailable`, a malformed row is `MalformedRow`. Scores are scaled by the task's declared range to [0, 1].
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosent_lib import corpus
+from cosent_lib.data_files import (
+    Checker,
+    Columns,
+    MalformedFile,
+    MalformedRow,
+    OnError,
+    SkippedRowsWarning,
+    read_pairs,
+)
+from cosent_lib.data_tasks import FULL, TASKS, HubSource, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = [
+    "TASKS",
+    "DataUnavailable",
+    "HubSource",
+    "MalformedFile",
+    "MalformedRow",
+    "SkippedRowsWarning",
+    "Task",
+    "fingerprint",
+    "load_pairs",
+    "origin",
+    "split_names",
+]
+
+VARIABLE = "COSENT_DATA_DIR"
+SOURCES = ("auto", "dir", "hub", "builtin")
+SUFFIXES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
+
+
+class DataUnavailable(RuntimeError):  # noqa: N818 (a state of the world, named as users will meet it)
+    """The data are not where they were asked from; the message names the task, the place and the other ways."""
+
+
+def load_pairs(
+    task: str,
+    split: str,
+    source: str = "auto",
+    *,
+    score_range: tuple[float, float] | None = None,
+    on_error: OnError = "raise",
+) -> "Dataset":
+    """Load the pairs of a task's split.
+
+    Args:
+        task: a name in `TASKS`, or ``csv:PATH`` for your own: a folder of ``SPLIT.tsv`` or ``SPLIT.csv`` (or ``.gz`` of
+            them), a path with ``{split}`` in it, or a single file, which has only the split ``all``.
+        split: one of the task's splits.
+        source: ``dir`` (``TASK/SPLIT.tsv[.gz]`` or ``.csv`` under ``COSENT_DATA_DIR``, or the original layout's
+            ``TASK.SPLIT.data``), ``hub``, ``builtin``, or ``auto``: ``builtin`` for generated tasks, else ``dir`` when the variable
+            is set, else ``hub``.
+        score_range: (lowest, highest) raw score of a ``csv:`` task, by default (0, 1); other tasks declare theirs.
+        on_error: ``raise`` at a malformed row, or ``skip`` such rows with a `SkippedRowsWarning`.
+
+    Returns:
+        Columns ``sentence1``, ``sentence2`` and ``score``, a float in [0, 1]; `origin` says where they come from.
+
+    Raises:
+        DataUnavailable: the data are not there.
+        MalformedRow, MalformedFile: a row, or the file as a whole, is not as it should be (both `ValueError`).
+        ValueError: a task, split, source or range that does not exist or does not fit.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'skip'")
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}; expected one of {', '.join(SOURCES)}")
+    if task.startswith("csv:"):
+        if source != "auto":
+            raise ValueError(f"{task!r} is read from its path, so source {source!r} does not apply; leave it at 'auto'")
+        path = _own_file(task.removeprefix("csv:"), split)
+        limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
+        return _dataset(read_pairs(path, limits, on_error), f"csv {path.name}")
+    known = _known(task)
+    if score_range is not None and tuple(score_range) != known.score_range:
+        raise ValueError(f"task {task!r} has scores in {known.score_range}; score_range is for csv: tasks")
+    columns, place = _from_source(known, split, _resolved_source(known, source), on_error)
+    return _dataset(columns, place)
+
+
+def split_names(task: str) -> tuple[str, ...]:
+    """Return the splits of a task; for ``csv:PATH`` those among train, validation, test whose file exists.
+
+    Raises:
+        ValueError: unknown task.
+        DataUnavailable: no file at a ``csv:`` path.
+    """
+    if not task.startswith("csv:"):
+        return _known(task).splits
+    place = task.removeprefix("csv:")
+    if "{split}" not in place and Path(place).is_file():
+        return ("all",)
+    found = tuple(split for split in FULL if _candidates(place, split))
+    if not found:
+        raise DataUnavailable(f"no file of pairs at {place!r}; {_listing(_folder_of(place))}")
+    return found
+
+
+def fingerprint(dataset: "Dataset") -> str:
+    """Return the SHA-256 over all rows in order: the same for the same texts and scaled scores, however loaded."""
+    digest, columns = hashlib.sha256(), dataset.with_format(None)[:]
+    for row in zip(columns["sentence1"], columns["sentence2"], columns["score"], strict=True):
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def origin(dataset: "Dataset") -> str:
+    """Return where `load_pairs` had the rows from, the hub's revision included, without any folder of this machine."""
+    return str(dataset.info.description)
+
+
+def _known(task: str) -> Task:
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; expected one of {', '.join(TASKS)}, or csv:PATH")
+    return TASKS[task]
+
+
+def _checked_range(score_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = score_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"score_range is {score_range!r}; expected (lowest, highest), finite and in this order")
+    return float(low), float(high)
+
+
+def _dataset(columns: Columns, place: str) -> "Dataset":
+    from datasets import Dataset, DatasetInfo, Features, Value
+
+    features = Features({"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")})
+    info = DatasetInfo(description=place, features=features)
+    return Dataset.from_dict(columns._asdict(), features=features, info=info)
+
+
+def _resolved_source(task: Task, source: str) -> str:
+    if task.builtin != (source == "builtin") and source != "auto":
+        fitting = "'auto' or 'builtin'" if task.builtin else "'auto', 'dir' or 'hub'"
+        raise ValueError(f"task {task.name!r} does not come from source {source!r}; expected {fitting}")
+    if source == "auto":
+        return "builtin" if task.builtin else "dir" if os.environ.get(VARIABLE) else "hub"
+    return source
+
+
+def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tuple[Columns, str]:
+    """Return checked columns and the words for their origin."""
+    if split not in FULL and split not in task.splits:
+        raise ValueError(f"task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}")
+    if source == "hub":
+        return _from_hub(task, split, on_error)
+    if source == "dir":
+        path, header = _in_data_dir(task, split)
+        return read_pairs(path, task.score_range, on_error, header=header), f"dir {path.parent.name}/{path.name}"
+    checker = Checker(f"{task.name}/{split}", task.score_range, "raise")
+    for row, pair in enumerate(corpus.generate(task.name, split), start=1):
+        checker.add(row, *pair)
+    return checker.finish(), f"builtin {corpus.CHECKSUMS[task.name, split]}"
+
+
+def _one_of(found: list[Path]) -> Path | None:
+    """Return the only file found, None without any; two for the same split are never chosen between in silence."""
+    if len(found) > 1:
+        raise ValueError(f"several files for one split: {', '.join(map(str, found))}; keep one")
+    return found[0] if found else None
+
+
+def _listing(folder: Path) -> str:
+    """Say what a folder holds."""
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    names = sorted(entry.name for entry in folder.iterdir())
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{folder} holds {', '.join(names[:12])}{more}" if names else f"{folder} is empty"
+
+
+def _folder_of(place: str) -> Path:
+    """Return the folder in which a ``csv:`` path looks for its files."""
+    return Path(place) if Path(place).is_dir() else Path(place.partition("{split}")[0] + "_").parent
+
+
+def _candidates(place: str, split: str) -> list[Path]:
+    """Return the existing files of a split of a ``csv:`` folder or of a path with ``{split}`` in it."""
+    paths = [Path(place.replace("{split}", split))]
+    if "{split}" not in place:
+        paths = [Path(place) / f"{split}{suffix}" for suffix in SUFFIXES]
+    return [path for path in paths if path.is_file()]
+
+
+def _own_file(place: str, split: str) -> Path:
+    """Return the file of a split of the reader's own data."""
+    path: Path | None = Path(place)
+    if "{split}" not in place and Path(place).is_file():
+        if split != "all":
+            raise ValueError(
+                f"csv:{place} is a single file, so its only split is 'all', not {split!r}; for several splits name a "
+                "folder of SPLIT.tsv or SPLIT.csv files, or a path with {split} in it"
+            )
+    else:
+        path = _one_of(_candidates(place, split))
+    if path is None:
+        endings = "" if "{split}" in place else f" (looked for {split} with {', '.join(SUFFIXES)})"
+        raise DataUnavailable(f"csv:{place} has no file for split {split!r}{endings}; {_listing(_folder_of(place))}")
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"{path}: unknown kind of file; expected {', '.join(SUFFIXES)}")
+    return path
+
+
+def _in_data_dir(task: Task, split: str) -> tuple[Path, bool]:
+    """Return the file under ``COSENT_DATA_DIR`` and whether it has a header."""
+    root = os.environ.get(VARIABLE)
+    if not root:
+        raise DataUnavailable(
+            f"{task.name}/{split}: source 'dir' needs {VARIABLE}, which is not set. {_ways(task, split)}"
+        )
+    folder = Path(root) / task.name
+    found = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
+    if task.original:
+        name = f"{task.original}.{'valid' if split == 'validation' else split}.data"
+        found += [Path(root) / task.original / name, Path(root) / task.original / f"{name}.gz"]
+    path = _one_of([path for path in found if path.is_file()])
+    if path is None:
+        there = _listing(folder if folder.is_dir() else Path(root))
+        raise DataUnavailable(f"{task.name}/{split} is not under {VARIABLE}: {there}. {_ways(task, split)}")
+    return path, ".data" not in path.suffixes[-2:]
+
+
+def _ways(task: Task, split: str) -> str:
+    """Say how the data can be had."""
+    ways = [f"put {task.name}/{split}.tsv (header sentence1, sentence2, score) into the folder that {VARIABLE} names"]
+    if task.hub and split in task.hub.splits:
+        ways.append(f"use source 'hub' ({task.hub.id}, needs a network)")
+    ways.append("use a built-in task, which needs no data")
+    return f"Ways to go on: {'; '.join(ways)}."
+
+
+def _from_hub(task: Task, split: str, on_error: OnError) -> tuple[Columns, str]:
+    """Load from the hub and check every row as if it came from a file."""
+    hub = task.hub
+    if hub is None or split not in hub.splits:
+        raise DataUnavailable(f"{task.name}/{split} is not on the hub. {_ways(task, split)}")
+    from datasets import load_dataset
+
+    try:
+        raw = load_dataset(hub.id, hub.config, split=hub.splits[split], revision=hub.revision)
+    except Exception as error:  # the hub's client raises what its network library happens to raise
+        reason = f"{type(error).__name__}: {error}"
+        asked = f"{task.name}/{split} cannot be had from the hub ({hub.id} at {hub.revision})"
+        raise DataUnavailable(f"{asked}: {reason}. {_ways(task, split)}") from error
+    place = f"hub {hub.id}@{_loaded_revision(raw, hub)}{f' {hub.config}' if hub.config else ''} {hub.splits[split]}"
+    if missing := [name for name in hub.columns if name not in raw.column_names]:
+        raise MalformedFile(place, f"no column {', '.join(missing)} among {raw.column_names}")
+    first, second, scores = (raw[name][:] for name in hub.columns)
+    checker = Checker(place, hub.score_range or task.score_range, on_error)
+    for row, values in enumerate(zip(first, second, _class_scores(raw, hub, scores), strict=True), start=1):
+        checker.add(row, *values)
+    return checker.finish(), place
+
+
+def _class_scores(raw: "Dataset", hub: HubSource, scores: list[Any]) -> list[Any]:
+    """Return scores by class name where the hub has class labels; -1, a missing label, is left for the check."""
+    if hub.labels is None:
+        return scores
+    by_index = {index: hub.labels[name] for index, name in enumerate(raw.features[hub.columns[2]].names)}
+    return [by_index.get(score, score) for score in scores]
+
+
+def _loaded_revision(raw: "Dataset", hub: HubSource) -> str:
+    """Return the commit that was loaded, which the addresses of the downloaded files tell."""
+    for address in raw.info.download_checksums or {}:
+        if found := re.search(r"@([0-9a-f]{40})/", address):
+            return found.group(1)
+    return hub.revision

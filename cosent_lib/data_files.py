@@ -1,0 +1,267 @@
+r"""Reading files of sentence pairs, row by row, with every row checked.
+
+Lines end at ``\n`` or ``\r\n`` and at nothing else: texts may hold other characters at which `splitlines` breaks.
+A ``.tsv`` knows no quotation, a ``.csv`` follows Python's `csv` module. Both may be gzipped (``.gz``), must be UTF-8
+and begin with a header naming at least ``sentence1``, ``sentence2`` and ``score`` (or, without ``score``, ``label``).
+"""
+
+import csv
+import gzip
+import io
+import math
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+OnError = Literal["raise", "skip"]
+BOM = b"\xef\xbb\xbf"  # byte-order mark that some editors put before UTF-8
+SHOWN = 10  # how many skipped rows a warning lists
+
+Row = tuple[int, Sequence[str]]  # line where the row begins, its fields
+
+
+class MalformedFile(ValueError):  # noqa: N818 (the name says what is wrong, as MalformedRow's does)
+    """A file that cannot be read as sentence pairs at all.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+
+
+class MalformedRow(MalformedFile):
+    """A row that is not two texts and a score in range.
+
+    Attributes:
+        path: the file (or the place on the hub).
+        line: the line where the row begins, counted from 1 with the header (on the hub: the row, from 1).
+        value: the offending value.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, path: str, line: int, problem: str, value: object, expected: str) -> None:
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        super().__init__(path, f"line {line}: {problem}: got {shown}, expected {expected}")
+        self.line, self.value, self.problem = line, value, problem
+
+
+class SkippedRowsWarning(UserWarning):
+    """Rows were left out because ``on_error="skip"`` asked for it; the message says how many and which."""
+
+
+class Columns(NamedTuple):
+    """Checked pairs, column by column; scores scaled to [0, 1]."""
+
+    sentence1: list[str]
+    sentence2: list[str]
+    score: list[float]
+
+
+class _Problem(ValueError):  # noqa: N818
+    """What is wrong with a row, before its place is known."""
+
+    def __init__(self, problem: str, value: object, expected: str) -> None:
+        super().__init__(problem, value, expected)
+
+
+class Checker:
+    """Checks rows that come from one place and collects the good ones.
+
+    Args:
+        path: what to call the place in messages.
+        score_range: (lowest, highest) raw score; (0, 5) maps 4.0 to 0.8.
+        on_error: ``raise`` at the first malformed row, or ``skip`` it and warn when finished.
+    """
+
+    def __init__(self, path: str, score_range: tuple[float, float], on_error: OnError) -> None:
+        self.path, self.score_range, self.on_error = path, score_range, on_error
+        self.columns = Columns([], [], [])
+        self.bad: list[MalformedRow] = []
+
+    def add(self, line: int, sentence1: object, sentence2: object, score: object) -> None:
+        """Check one row and keep it.
+
+        Raises:
+            MalformedRow: the row is malformed and ``on_error`` is ``raise``.
+        """
+        try:
+            first, second = _text("sentence1", sentence1), _text("sentence2", sentence2)
+            value = _scaled(score, *self.score_range)
+        except _Problem as problem:
+            self.reject(line, *problem.args)
+            return
+        self.columns.sentence1.append(first)
+        self.columns.sentence2.append(second)
+        self.columns.score.append(value)
+
+    def reject(self, line: int, problem: str, value: object, expected: str) -> None:
+        """Raise for a malformed row, or remember it."""
+        error = MalformedRow(self.path, line, problem, value, expected)
+        if self.on_error == "raise":
+            raise error from None
+        self.bad.append(error)
+
+    def finish(self) -> Columns:
+        """Return what was collected; warn of what was skipped.
+
+        Raises:
+            MalformedFile: nothing was collected.
+        """
+        kept, skipped = len(self.columns.score), len(self.bad)
+        listed = "; ".join(f"line {error.line} ({error.problem})" for error in self.bad[:SHOWN])
+        more = f"; and {skipped - SHOWN} more" if skipped > SHOWN else ""
+        if not kept:
+            raise MalformedFile(
+                self.path, f"all {skipped} rows are malformed: {listed}{more}" if skipped else "no rows"
+            )
+        if skipped:
+            message = f"{self.path}: skipped {skipped} of {kept + skipped} rows: {listed}{more}"
+            warnings.warn(message, SkippedRowsWarning, stacklevel=4)
+        return self.columns
+
+
+def _text(name: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise _Problem(f"{name} is not a text", text, "a text")
+    if not text or text.isspace():
+        raise _Problem(f"empty {name}", text, "a text that is not only white space")
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _scaled(score: object, low: float, high: float) -> float:
+    """Return a score scaled to [0, 1]; cached, since most files hold only a few distinct scores."""
+    expected = f"a number from {low:g} to {high:g}"
+    try:
+        plain = not isinstance(score, str) or (score.isascii() and "_" not in score)  # float() takes "1_0" and "１"
+        value = float(score) if plain else None  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = None
+    if value is None:
+        raise _Problem("score is not a number", score, expected)
+    if not math.isfinite(value):
+        raise _Problem("score is NaN" if math.isnan(value) else "score is infinite", score, expected)
+    if not low <= value <= high:
+        raise _Problem("score out of range", score, expected)
+    return (value - low) / (high - low)
+
+
+def read_pairs(
+    path: Path, score_range: tuple[float, float], on_error: OnError = "raise", *, header: bool = True
+) -> Columns:
+    """Read and check one file.
+
+    Args:
+        path: ``.tsv`` or ``.csv``, or the tab-separated ``.data`` of the original layout (no header); or ``.gz`` of it.
+        score_range: (lowest, highest) score the file may hold.
+        on_error: what to do with malformed rows. A file that is malformed as a whole is always an error.
+        header: whether the first line names the columns; else they are sentence1, sentence2, score.
+
+    Raises:
+        MalformedRow: wrong number of fields, empty text, a score that is no finite number in range, not UTF-8.
+        MalformedFile: empty, truncated, another encoding, wrong header, an unclosed quotation, no row left.
+    """
+    text, decoded = _decode(path, _read_bytes(path))
+    rows = _csv_rows(path, text) if _kind(path) == ".csv" else _tab_rows(text)
+    names = ["sentence1", "sentence2", "score"]
+    if header:
+        _, first = next(rows)
+        names = [name.strip() for name in first]
+    a, b, c = _positions(path, names)
+    checker = Checker(str(path), score_range, on_error)
+    for line, fields in rows if decoded else _undecodable_rejected(rows, checker):
+        if len(fields) == len(names):
+            checker.add(line, fields[a], fields[b], fields[c])
+        else:
+            expected = f"{len(names)} ({', '.join(names)})"
+            checker.reject(line, f"{len(fields)} field{'s' * (len(fields) != 1)}", _whole(path, fields), expected)
+    return checker.finish()
+
+
+def _kind(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix
+
+
+def _whole(path: Path, fields: Sequence[str]) -> str:
+    return ("," if _kind(path) == ".csv" else "\t").join(fields)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise MalformedFile(str(path), f"not a whole gzip file ({error}); fetch or pack it again") from error
+    if raw.startswith(b"\x1f\x8b"):
+        raise MalformedFile(str(path), "gzip-compressed but not named .gz; rename it")
+    if not raw.removeprefix(BOM).strip():
+        raise MalformedFile(str(path), "the file is empty")
+    return raw
+
+
+def _decode(path: Path, raw: bytes) -> tuple[str, bool]:
+    """Return the text and whether all of it was UTF-8; other bytes stand as lone surrogates, to be found row by row."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise MalformedFile(str(path), "the text is UTF-16; save it as UTF-8")
+    raw = raw.removeprefix(BOM)
+    try:
+        return raw.decode(), True
+    except UnicodeDecodeError:
+        return raw.decode(errors="surrogateescape"), False
+
+
+def _undecodable_rejected(rows: Iterable[Row], checker: Checker) -> Iterator[Row]:
+    for line, fields in rows:
+        wrong = [field for field in fields if any("\udc80" <= letter <= "\udcff" for letter in field)]
+        if wrong:
+            value = wrong[0].encode(errors="surrogateescape")
+            checker.reject(line, "bytes that are not UTF-8", value, "text encoded as UTF-8")
+        else:
+            yield line, fields
+
+
+def _tab_rows(text: str) -> Iterator[Row]:
+    lines = text.split("\n")
+    while not lines[-1].strip("\r"):  # the end of the last line, and empty lines at the end
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        yield number, line.removesuffix("\r").split("\t")
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    """Yield the rows of a CSV file; a quoted field may span lines."""
+    reader = csv.reader(io.StringIO(text.rstrip("\r\n") + "\n", newline="\n"), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # what follows a wrong quotation mark cannot be told apart: no row to skip
+            problem = f"the row that begins in line {line} is not CSV ({error}); check its quotation marks"
+            raise MalformedFile(str(path), problem) from error
+
+
+def _positions(path: Path, names: list[str]) -> tuple[int, int, int]:
+    """Return where sentence1, sentence2 and the score stand; other columns are allowed and ignored."""
+    wanted = ["sentence1", "sentence2", "score" if "score" in names else "label"]
+    problem = ""
+    if "score" in names and "label" in names:
+        problem = "columns score and label both exist, so which one to use is ambiguous; keep one"
+    elif repeated := sorted({name for name in names if name in wanted and names.count(name) > 1}):
+        problem = f"column {repeated[0]} occurs more than once"
+    elif missing := [name for name in wanted if name not in names]:
+        missing = ["score (or label)" if name == "label" else name for name in missing]
+        separator = "a comma" if _kind(path) == ".csv" else "a tab"
+        problem = f"the first line must name the columns sentence1, sentence2, score, separated by {separator}; "
+        problem += f"no {', no '.join(missing)} in {names!r}"
+    if problem:
+        raise MalformedFile(str(path), problem)
+    return names.index(wanted[0]), names.index(wanted[1]), names.index(wanted[2])

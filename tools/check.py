@@ -1,0 +1,137 @@
+"""Every check of ``make test``, one after the other: ``python tools/check.py [STEP …]``.
+
+All steps run even if one fails, so that one run shows everything that is wrong. The last line counts the tests of
+all steps together (a step without tests counts as one).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks import CELL_TIMEOUT, ROOT, chapter_paths, offline_environment
+
+COVERAGE_FLOOR = 85  # percent of cosent_lib's lines
+STORED_SITE = ROOT / "_build" / "stored" / "_build" / "html"
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+@dataclass
+class Outcome:
+    """What one step found."""
+
+    step: str
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+
+
+def _python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def _tool(name: str, *arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name(name)), *arguments]
+
+
+def lint_commands() -> list[list[str]]:
+    """Style and formatting of all Python, notebooks included; workflow and citation files against their schemas."""
+    workflows = [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]
+    return [
+        _python("-m", "ruff", "check", "--quiet", "."),
+        _python("-m", "ruff", "format", "--check", "--quiet", "--diff", "."),
+        _tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows),
+        _tool("check-jsonschema", "--builtin-schema", "vendor.citation-file-format", "CITATION.cff"),
+    ]
+
+
+def pytest_command(step: str) -> list[str]:
+    """Return the pytest call of a step: ``unit``, ``notebooks`` (nbval) or ``site``."""
+    arguments = {
+        "unit": [
+            *("-m", "not site", "--cov=cosent_lib", "--cov-report=term:skip-covered"),
+            f"--cov-fail-under={COVERAGE_FLOOR}",
+        ],
+        "notebooks": [
+            *("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"),
+            *(path.relative_to(ROOT).as_posix() for path in chapter_paths()),
+        ],
+        "site": ["-m", "site", "tests/test_site.py"],
+    }
+    return _python("-m", "pytest", "-q", *arguments[step])
+
+
+def count(report: Path, returncode: int) -> tuple[int, int, int]:
+    """Return (passed, failed, skipped) from pytest's JUnit report; a run that broke otherwise is one failure."""
+    if not report.exists():
+        return 0, 1, 0
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total, wrong, skipped = (
+        sum(int(suite.get(key, "0")) for suite in suites for key in keys)
+        for keys in (("tests",), ("failures", "errors"), ("skipped",))
+    )
+    if returncode != 0 and wrong == 0:  # nothing collected, or coverage below its floor
+        wrong, total = 1, total + 1
+    return total - wrong - skipped, wrong, skipped
+
+
+def run_tests(step: str) -> tuple[int, int, int]:
+    """Run one pytest step and count its tests."""
+    environment = {"unit": dict(os.environ), "notebooks": offline_environment()}.get(step) or dict(os.environ)
+    environment["COSENT_SITE"] = str(STORED_SITE)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [*pytest_command(step), f"--junit-xml={report}"]
+        returncode = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        return count(report, returncode)
+
+
+def run_commands(commands: list[list[str]]) -> tuple[int, int, int]:
+    """Run all commands; the step is one check, failed if any of them fails."""
+    codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands]
+    return (1, 0, 0) if not any(codes) else (0, 1, 0)
+
+
+def run_step(step: str) -> Outcome:
+    """Run one step by its name."""
+    print(f"\n=== {step}", flush=True)
+    start = time.perf_counter()
+    if step == "lint":
+        counts = run_commands(lint_commands())
+    elif step == "types":
+        counts = run_commands([_python("-m", "mypy")])
+    elif step == "render":
+        counts = run_commands([_python("tools/book.py", "stored")])
+    else:
+        counts = run_tests(step)
+    return Outcome(step, *counts, time.perf_counter() - start)
+
+
+STEPS = ("lint", "types", "unit", "notebooks", "render", "site")
+
+
+def main() -> None:
+    """Run the steps named on the command line, or all."""
+    steps = sys.argv[1:] or list(STEPS)
+    unknown = sorted(set(steps) - set(STEPS))
+    if unknown:
+        raise SystemExit(f"error: unknown step {', '.join(unknown)}; the steps are {', '.join(STEPS)}")
+    outcomes = [run_step(step) for step in steps]
+    print("\n=== summary")
+    for outcome in outcomes:
+        verdict = "FAILED" if outcome.failed else "ok"
+        counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
+        print(f"{outcome.step:10} {verdict:7} {outcome.seconds:6.0f} s   {counts}")
+    passed, failed, skipped = (sum(getattr(o, key) for o in outcomes) for key in ("passed", "failed", "skipped"))
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
+    raise SystemExit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -65,8 +65,8 @@ def load_pairs(
             them), a path with ``{split}`` in it, or a single file, which has only the split ``all``.
         split: one of the task's splits.
         source: ``dir`` (``TASK/SPLIT.tsv[.gz]`` or ``.csv`` under ``COSENT_DATA_DIR``, or the original layout's
-            ``TASK.SPLIT.data``), ``hub``, ``builtin``, or ``auto``: ``builtin`` for generated tasks, else ``dir`` when the variable
-            is set, else ``hub``.
+            ``TASK.SPLIT.data``), ``hub``, ``builtin``, or ``auto``: ``builtin`` for generated tasks, else ``dir``
+            when the variable is set, else ``hub``.
         score_range: (lowest, highest) raw score of a ``csv:`` task, by default (0, 1); other tasks declare theirs.
         on_error: ``raise`` at a malformed row, or ``skip`` such rows with a `SkippedRowsWarning`.
 
@@ -85,14 +85,11 @@ def load_pairs(
     if task.startswith("csv:"):
         if source != "auto":
             raise ValueError(f"{task!r} is read from its path, so source {source!r} does not apply; leave it at 'auto'")
-        path = _own_file(task.removeprefix("csv:"), split)
-        limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
-        return _dataset(read_pairs(path, limits, on_error), f"csv {path.name}")
+        return _dataset(*_from_own(task.removeprefix("csv:"), split, score_range, on_error))
     known = _known(task)
     if score_range is not None and tuple(score_range) != known.score_range:
         raise ValueError(f"task {task!r} has scores in {known.score_range}; score_range is for csv: tasks")
-    columns, place = _from_source(known, split, _resolved_source(known, source), on_error)
-    return _dataset(columns, place)
+    return _dataset(*_from_source(known, split, _resolved_source(known, source), on_error))
 
 
 def split_names(task: str) -> tuple[str, ...]:
@@ -198,6 +195,15 @@ def _candidates(place: str, split: str) -> list[Path]:
     if "{split}" not in place:
         paths = [Path(place) / f"{split}{suffix}" for suffix in SUFFIXES]
     return [path for path in paths if path.is_file()]
+
+
+def _from_own(
+    place: str, split: str, score_range: tuple[float, float] | None, on_error: OnError
+) -> tuple[Columns, str]:
+    """Return checked columns of the reader's own data and the words for their origin."""
+    path = _own_file(place, split)
+    limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
+    return read_pairs(path, limits, on_error), f"csv {path.name}"
 
 
 def _own_file(place: str, split: str) -> Path:

@@ -123,7 +123,7 @@ class Checker:
             )
         if skipped:
             message = f"{self.path}: skipped {skipped} of {kept + skipped} rows: {listed}{more}"
-            warnings.warn(message, SkippedRowsWarning, stacklevel=4)
+            warnings.warn(message, SkippedRowsWarning, stacklevel=5)  # who called load_pairs
         return self.columns
 
 

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cosent_lib.intervals import Interval, bootstrap_difference, bootstrap_interval
 from cosent_lib.metrics import check_defined, concordance, pearson, score_metrics, spearman, spearman_ceiling
+from cosent_lib.retrieval import ranks_of_partners, retrieval_metrics
 from cosent_lib.thresholds import Threshold, best_threshold, is_binary, threshold_metrics
 
 if TYPE_CHECKING:
     from cosent_lib.encoders import SentenceEncoder
+    from cosent_lib.losses import SoftmaxLoss
 
 __all__ = [
     "Interval",
@@ -29,6 +32,8 @@ __all__ = [
     "concordance",
     "cosine_scores",
     "evaluate",
+    "evaluate_classifier",
+    "evaluate_retrieval",
     "pair_columns",
     "pearson",
     "score_metrics",
@@ -109,10 +114,7 @@ def cosine_scores(
     Raises:
         ValueError: bad columns, or a vector that is not finite (says of which row).
     """
-    first, second, _ = pair_columns(pairs)
-    index = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
-    vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
-    left, right = (np.fromiter(map(index.__getitem__, texts), np.int64) for texts in (first, second))
+    vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
     scores = np.concatenate(
         [
             _cosines(vectors[left[start : start + CHUNK]], vectors[right[start : start + CHUNK]])
@@ -123,6 +125,16 @@ def cosine_scores(
         bad = np.flatnonzero(~np.isfinite(scores))
         raise ValueError(f"the encoder gives vectors that are not finite for {bad.size} pairs, first of row {bad[0]}")
     return scores
+
+
+def _vectors(
+    encoder: SentenceEncoder, columns: PairColumns, batch_size: int = 256, progress: bool = False
+) -> tuple[NDArray[np.floating], NDArray[np.int64], NDArray[np.int64]]:
+    """Vectors of the distinct texts ``[t, dim]``, and for both columns the row of each text there."""
+    index = {text: number for number, text in enumerate(dict.fromkeys([*columns.first, *columns.second]))}
+    vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
+    left, right = (np.fromiter(map(index.__getitem__, texts), np.int64) for texts in columns[:2])
+    return vectors, left, right
 
 
 def _cosines(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -180,3 +192,75 @@ def evaluate(
         "f1_threshold": f1_threshold,
         "majority": float(max(labels.mean(), 1 - labels.mean())),
     }
+
+
+def evaluate_classifier(
+    encoder: SentenceEncoder, loss: SoftmaxLoss, pairs: Pairs, *, batch_size: int = 256, progress: bool = False
+) -> dict[str, float]:
+    """How often Sentence-BERT's own classifier is right: what it is trained on, not what it is used for (chapter 7).
+
+    Args:
+        encoder: texts → vectors.
+        loss: the trained :class:`cosent_lib.losses.SoftmaxLoss`.
+        pairs: see :func:`pair_columns`.
+        batch_size: of encoding.
+        progress: of encoding.
+
+    Returns:
+        dict: ``accuracy``, and ``majority``, the accuracy of always giving the most frequent class.
+
+    Raises:
+        ValueError: bad columns.
+    """
+    columns = pair_columns(pairs)
+    vectors, left, right = _vectors(encoder, columns, batch_size, progress)
+    place = next(loss.parameters())
+    u, v = (torch.from_numpy(vectors[rows]).to(place) for rows in (left, right))
+    classes = loss.classes(torch.from_numpy(columns.labels))
+    hits = loss.predict(u, v).cpu() == classes
+    return {"accuracy": hits.double().mean().item(), "majority": (classes.bincount().max() / classes.numel()).item()}
+
+
+def evaluate_retrieval(
+    encoder: SentenceEncoder,
+    pairs: Pairs,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    batch_size: int = 256,
+    chunk: int = 512,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Whether texts find their partners: every text with a partner asks, all other texts of the pairs may answer.
+
+    Partners are the two texts of a pair labelled ½ or more (two equal texts are not a question). The corpus is all
+    distinct texts of the pairs. Unlabelled true matches in it count as wrong, so values are comparable between
+    encoders, not between sets. Ties count against the encoder.
+
+    Args:
+        encoder: texts → vectors.
+        pairs: see :func:`pair_columns`.
+        ks: the k of recall@k.
+        batch_size: of encoding.
+        chunk: queries compared with the corpus at once.
+        progress: of encoding.
+
+    Returns:
+        dict: ``mrr``, the mean over queries of 1/rank of the first partner; ``recall@k``, the mean share of a query's
+        partners among its k nearest texts; the numbers of ``queries`` and of texts in the ``corpus``.
+
+    Raises:
+        ValueError: bad columns, no pair labelled ½ or more, k below 1.
+    """
+    if not all(isinstance(k, int) and k >= 1 for k in ks):
+        raise ValueError(f"ks must be whole numbers of at least 1, got {tuple(ks)}")
+    columns = pair_columns(pairs)
+    vectors, left, right = _vectors(encoder, columns, batch_size, progress)
+    partners: dict[int, set[int]] = {}
+    for a, b in zip(left[columns.labels >= 0.5].tolist(), right[columns.labels >= 0.5].tolist(), strict=True):
+        if a != b:
+            partners.setdefault(a, set()).add(b)
+            partners.setdefault(b, set()).add(a)
+    if not partners:
+        raise ValueError("no pair of two different texts is labelled 0.5 or more, so there is nothing to retrieve")
+    ranks = ranks_of_partners(vectors, {query: sorted(found) for query, found in partners.items()}, chunk)
+    return retrieval_metrics(ranks, ks) | {"queries": len(ranks), "corpus": len(vectors)}

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from cosent_lib.checkpoints import Progress, latest_checkpoint, parameters_of, r
 from cosent_lib.evaluation import Pairs, evaluate, pair_columns
 from cosent_lib.metrics import check_defined
 from cosent_lib.ranking import NoDemandedPairsWarning, inversion_bound
+from cosent_lib.row_adam import RowAdam
 from cosent_lib.training_errors import (
     NonFiniteLoss,
     StopBetweenSteps,
@@ -36,6 +36,7 @@ from cosent_lib.training_setup import (
     Batches,
     Objective,
     TrainingConfig,
+    TrainingResult,
     digest_of,
     learning_rate_factor,
     make_accelerator,
@@ -54,31 +55,6 @@ HISTORY = {
     "inversion_bound": "float64",
     "learning_rate": "float64",
 }
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run did.
-
-    Attributes:
-        history: a row a step: ``step`` and ``epoch`` (from 1), ``loss`` (before the step's update),
-            ``inversion_bound`` (:func:`cosent_lib.ranking.inversion_bound`; NaN for losses that are not a
-            ``rank_loss`` and for batches without order), ``learning_rate`` (of the encoder's first group).
-        evaluations: a row a validation: ``step``, ``epoch`` and the metrics of :func:`cosent_lib.evaluation.evaluate`.
-        best_step: the step whose parameters encoder and loss now hold (the last one without validation).
-        best_metrics: the validation metrics there; empty without validation.
-        steps: updates made.
-        seconds: wall time of steps, validations and checkpoints, resumed runs added up; not of tokenising.
-        batches_without_order: batches whose labels were all equal, where the loss needs an order; they moved nothing.
-    """
-
-    history: pd.DataFrame
-    evaluations: pd.DataFrame
-    best_step: int
-    best_metrics: Mapping[str, float]
-    steps: int
-    seconds: float
-    batches_without_order: int
 
 
 def train(
@@ -167,7 +143,7 @@ class _Loop:
         self.dense = [
             parameter
             for optimizer in self.optimizers
-            if not isinstance(optimizer.optimizer, torch.optim.SparseAdam)
+            if not isinstance(optimizer.optimizer, RowAdam)
             for group in optimizer.param_groups
             for parameter in group["params"]
         ]

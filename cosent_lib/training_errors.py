@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cosent_lib.training_setup import Batch, Objective
+from cosent_lib.training_setup import Batch, Objective, TrainingResult
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from cosent_lib.training import TrainingResult
 
 
 class NonFiniteLoss(RuntimeError):  # noqa: N818 — the name says it

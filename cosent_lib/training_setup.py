@@ -1,10 +1,10 @@
-"""What a training run is made of before its first step: settings, device and precision, batches, optimisers."""
+"""What a training run is made of: settings, result, device and precision, batches, optimisers."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cosent_lib.evaluation import Pairs, pair_columns
+from cosent_lib.row_adam import RowAdam
 
 if TYPE_CHECKING:
+    import pandas as pd
     from accelerate import Accelerator
 
     from cosent_lib.encoders import SentenceEncoder
@@ -97,6 +99,31 @@ class TrainingConfig:
             raise ValueError("checkpoint_steps needs output_dir, the folder to write checkpoints to")
 
 
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run did.
+
+    Attributes:
+        history: a row a step: ``step`` and ``epoch`` (from 1), ``loss`` (before the step's update),
+            ``inversion_bound`` (:func:`cosent_lib.ranking.inversion_bound`; NaN for losses that are not a
+            ``rank_loss`` and for batches without order), ``learning_rate`` (of the encoder's first group).
+        evaluations: a row a validation: ``step``, ``epoch`` and the metrics of :func:`cosent_lib.evaluation.evaluate`.
+        best_step: the step whose parameters encoder and loss now hold (the last one without validation).
+        best_metrics: the validation metrics there; empty without validation.
+        steps: updates made.
+        seconds: wall time of steps, validations and checkpoints, resumed runs added up; not of tokenising.
+        batches_without_order: batches whose labels were all equal, where the loss needs an order; they moved nothing.
+    """
+
+    history: pd.DataFrame
+    evaluations: pd.DataFrame
+    best_step: int
+    best_metrics: Mapping[str, float]
+    steps: int
+    seconds: float
+    batches_without_order: int
+
+
 class Batch(NamedTuple):
     """What one step sees: B pairs."""
 
@@ -168,6 +195,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     Raises:
         ValueError: the device is not there, or cannot do the precision; several processes.
     """
+    import pandas as pd
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
@@ -193,7 +221,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """SparseAdam for the encoder's sparse groups, AdamW for its others and for the loss's own parameters.
+    """RowAdam for the encoder's sparse groups, AdamW for its others and for the loss's own parameters.
 
     Each group remembers its full learning rate as ``peak_lr``.
 
@@ -222,7 +250,7 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
         raise ValueError("precision 'fp16' cannot train sparse parameters; use 'bf16' or 'fp32'")
     optimizers: list[torch.optim.Optimizer] = []
     if sparse:
-        optimizers.append(torch.optim.SparseAdam(sparse))
+        optimizers.append(RowAdam(sparse))
     if dense:
         fused = all(p.device.type in ("cpu", "cuda") for group in dense for p in group["params"])
         optimizers.append(torch.optim.AdamW(dense, fused=fused))

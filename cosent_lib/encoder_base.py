@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
@@ -28,15 +28,21 @@ KINDS = {
 }
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Refuse what is not a sequence of non-empty strings; the ``ValueError`` names the first bad position."""
+class EncoderUnavailable(ValueError):  # noqa: N818 — beside data.DataUnavailable
+    """The named encoder cannot be had here; the message says why and what would help."""
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list. ``ValueError`` naming the first position that is not a string or is empty."""
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
-    for position, text in enumerate(texts):
+    found = list(texts)
+    for position, text in enumerate(found):
         if not isinstance(text, str):
             raise ValueError(f"texts[{position}] is {text!r} ({type(text).__name__}); expected a string")
         if not text or text.isspace():
             raise ValueError(f"texts[{position}] is {text!r}; expected a text that is not empty")
+    return found
 
 
 class SentenceEncoder(nn.Module):

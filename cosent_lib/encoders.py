@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosent_lib.encoder_base import CONFIG_FILE, SentenceEncoder
+from cosent_lib.encoder_base import CONFIG_FILE, EncoderUnavailable, SentenceEncoder
 
 ENCODERS = ("static", "minilm")  # names of our own, beside folders and hub ids
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-__all__ = ["ENCODERS", "SentenceEncoder", "load_encoder"]
+__all__ = ["ENCODERS", "EncoderUnavailable", "SentenceEncoder", "load_encoder"]
 
 
 def load_encoder(
@@ -33,14 +33,14 @@ def load_encoder(
       ``dim`` (128), ``vocabulary_size`` (20,000), ``seed`` of its random vectors.
     - ``"minilm"``: all-MiniLM-L6-v2, hash checked. Options ``pooling`` ("mean"), ``max_length`` (256 tokens).
     - a local folder: one written by ``SentenceEncoder.save`` (its own settings hold unless ``pooling`` or
-      ``max_length`` is given), or a Hugging Face checkpoint.
+      ``max_length`` is given), or a Hugging Face checkpoint. Write "./static" if it is called like one of ours.
     - a hub id "owner/name". Option ``revision``. For checkpoints ``pooling`` is "mean" and ``max_length`` 128
       unless given, whatever else the checkpoint may recommend.
 
     Poolings: "cls", "mean", "max", "first_last_mean" (see :func:`cosent_lib.pooling.pool`). ``texts`` and
     ``seed`` are not used by encoders that are already trained; any other option that an encoder does not
     have is a ``ValueError``, as are an unknown name and an encoder that cannot be had
-    (:class:`cosent_lib.pretrained.EncoderUnavailable`).
+    (:class:`EncoderUnavailable`).
     """
     options: dict[str, object] = {"dim": dim, "vocabulary_size": vocabulary_size}
     options |= {"pooling": pooling, "max_length": max_length, "revision": revision}

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cosent_lib.encoder_base import WEIGHTS_FILE, SentenceEncoder, check_texts, checked_rate, read_weights
+from cosent_lib.encoder_base import WEIGHTS_FILE, SentenceEncoder, checked_rate, checked_texts, read_weights
 
 VOCABULARY_FILE = "vocabulary.json"
 # Small against what Adam adds in a few hundred steps of 1e-2. Chosen on validation (LCQMC, STS-B en and zh) between
@@ -77,7 +77,7 @@ class StaticEncoder(SentenceEncoder):
         """A fresh encoder: vocabulary from ``texts``, vectors normal with standard deviation 0.2."""
         if dim < 1 or vocabulary_size < 1:
             raise ValueError(f"dim is {dim} and vocabulary_size {vocabulary_size}; expected both at least 1")
-        check_texts(texts)
+        texts = checked_texts(texts)
         vocabulary = build_vocabulary(texts, vocabulary_size)
         if not vocabulary:
             raise ValueError(f"{len(texts)} texts hold no feature to build a vocabulary from")
@@ -87,9 +87,9 @@ class StaticEncoder(SentenceEncoder):
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Numbers of the known features of each text, with repetitions; may be empty."""
-        check_texts(texts)
         lookup = self.vocabulary.get
-        return [[number for number in map(lookup, features(text)) if number is not None] for text in texts]
+        found = (map(lookup, features(text)) for text in checked_texts(texts))
+        return [[number for number in numbers if number is not None] for numbers in found]
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """Mean vectors ``[n, dim]``; nothing is padded, so no length buckets are needed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import huggingface_hub
 import numpy as np
+import pandas as pd
 import pytest
 import tokenizers
 import torch
@@ -18,9 +19,9 @@ from torch import Tensor
 
 import cosent_lib.pretrained as pretrained
 from cosent_lib.encoder_base import CONFIG_FILE, WEIGHTS_FILE
-from cosent_lib.encoders import SentenceEncoder, load_encoder
+from cosent_lib.encoders import EncoderUnavailable, SentenceEncoder, load_encoder
 from cosent_lib.pooling import POOLINGS, length_buckets, pool
-from cosent_lib.pretrained import EncoderUnavailable, TransformerEncoder, check_hash
+from cosent_lib.pretrained import TransformerEncoder, check_hash
 from cosent_lib.static_encoder import StaticEncoder, build_vocabulary, features
 
 WORDS = ["the", "cat", "dog", "sat", "on", "a", "mat", "and", "looked", "at", "rain"]
@@ -210,6 +211,12 @@ def test_dropout_acts_in_train_mode(bert: TransformerEncoder) -> None:
 def test_no_texts_give_an_empty_matrix(encoder: SentenceEncoder) -> None:
     assert encoder.encode([]).shape == (0, encoder.dim)
     assert encoder([]).shape == (0, encoder.dim)
+
+
+def test_texts_may_be_a_column_of_a_table(encoder: SentenceEncoder) -> None:
+    expected = encoder.encode(TEXTS)
+    for column in (pd.Series(TEXTS, index=range(3, 10)), np.array(TEXTS), tuple(TEXTS)):
+        assert torch.equal(encoder.encode(column), expected)
 
 
 @pytest.mark.parametrize(
@@ -490,6 +497,26 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Path, tmp_path: 
         load_encoder(str(folder))
 
 
+def test_a_damaged_or_incomplete_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderUnavailable, match="cannot load"):
+        load_encoder(str(tmp_path))  # an empty folder
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "damaged"))
+    weights = folder / WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"the weights of .*damaged are damaged"):
+        load_encoder(str(folder))
+    config = json.loads((checkpoint / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModel": "code.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text("raise SystemExit('code of a checkpoint was run')")
+    with pytest.raises(EncoderUnavailable, match=r"cannot load .*(trust_remote_code|custom code)"):
+        load_encoder(str(folder))
+    (tmp_path / "bare").mkdir()
+    shutil.copy(checkpoint / "config.json", tmp_path / "bare")
+    with pytest.raises(EncoderUnavailable, match="cannot load"):
+        load_encoder(str(tmp_path / "bare"))
+
+
 # ---------------------------------------------------------------- saving
 
 
@@ -599,7 +626,7 @@ def test_unknown_name_lists_what_exists() -> None:
 
 
 def test_a_hub_id_that_cannot_be_had_says_so() -> None:
-    with pytest.raises(EncoderUnavailable, match="cannot load 'nobody/nothing' as a folder or from the hub"):
+    with pytest.raises(EncoderUnavailable, match="cannot load 'nobody/nothing' from the hub"):
         load_encoder("nobody/nothing")
 
 

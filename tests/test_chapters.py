@@ -12,8 +12,8 @@ import pytest
 import yaml
 from nbformat import NotebookNode, v4
 
-import chapter_numbers
 import notebooks
+import sphinx_pages
 from chapter_builder import exercise_cells, finished, good_chapter, spoiled, text_output
 from skeleton import code_cells, find_heading, markdown, problems
 
@@ -49,7 +49,7 @@ def test_every_page_stands_in_the_table_of_contents_and_the_other_way_round() ->
 
 
 def test_the_table_of_contents_is_in_the_order_of_the_numbers() -> None:
-    numbers = [n for page in toc_files() if (n := chapter_numbers.chapter_number(page)) is not None]
+    numbers = [n for page in toc_files() if (n := sphinx_pages.chapter_number(page)) is not None]
     assert numbers == sorted(set(numbers))
 
 

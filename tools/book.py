@@ -86,7 +86,7 @@ def stage(folder: Path) -> Path:
     for page in sorted(CHAPTERS.glob("*.md")):
         shutil.copyfile(page, folder / "chapters" / page.name)
     (folder / "_ext").mkdir()
-    shutil.copyfile(ROOT / "tools" / "chapter_numbers.py", folder / "_ext" / "chapter_numbers.py")
+    shutil.copyfile(ROOT / "tools" / "sphinx_pages.py", folder / "_ext" / "sphinx_pages.py")
     vendor_mathjax(folder / "_vendor" / "_static" / "vendor" / "mathjax")
     return folder / "chapters"
 

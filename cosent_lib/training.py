@@ -139,7 +139,6 @@ class _Loop:
         self.objective = Objective(encoder, loss).to(accelerator.device)
         self.optimizers = [accelerator.prepare(o) for o in make_optimizers(self.objective, config)]
         self.prepared = accelerator.prepare(self.objective)
-        self.groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         self.dense = [
             parameter
             for optimizer in self.optimizers
@@ -156,6 +155,11 @@ class _Loop:
         self.settings["validation"] = None if judged is None else digest_of(*judged)
 
     best_parameters: dict[str, Tensor] | None
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameter groups; asked for anew each time, because restoring an optimiser replaces them."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def start(self, resume_from: str | Path | None) -> None:
         """Take up a checkpoint, or make sure that none would be overwritten."""

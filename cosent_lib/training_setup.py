@@ -195,7 +195,6 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     Raises:
         ValueError: the device is not there, or cannot do the precision; several processes.
     """
-    import pandas as pd
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
 

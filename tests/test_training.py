@@ -1,0 +1,656 @@
+"""The training loop against a hand-written one, and everything that can stop it."""
+
+import json
+import math
+import os
+import signal
+import warnings
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cosent_lib import checkpoints
+from cosent_lib.evaluation import evaluate
+from cosent_lib.losses import make_loss
+from cosent_lib.row_adam import RowAdam
+from cosent_lib.static_encoder import StaticEncoder
+from cosent_lib.training import NonFiniteLoss, TrainingConfig, TrainingInterrupted, train
+from cosent_lib.training_setup import Batches, Objective, learning_rate_factor, make_optimizers
+
+WORDS = ["cat", "dog", "bird", "fish", "tree", "rock", "rain", "snow", "wind", "fire", "iron", "gold"]
+
+
+def make_pairs(count: int, seed: int = 0, levels: int = 2) -> dict[str, list]:
+    """Sentences of four words; the label says how many words the two share (0 … 4)."""
+    rng = np.random.default_rng(seed)
+    first = [rng.choice(WORDS, 4, replace=False) for _ in range(count)]
+    second = [np.where(rng.random(4) < rng.random(), words, rng.choice(WORDS, 4)) for words in first]
+    shared = np.array([len({*a} & {*b}) for a, b in zip(first, second, strict=True)])
+    labels = (shared >= 3).astype(float) if levels == 2 else shared / 4
+    return {"sentence1": [" ".join(a) for a in first], "sentence2": [" ".join(b) for b in second],
+            "score": labels.tolist()}  # fmt: skip
+
+
+class TinyEncoder(nn.Module):
+    """A dense encoder of letters with dropout; notes what it is asked."""
+
+    name, default_learning_rate, dim = "tiny", 1e-2, 8
+
+    def __init__(self, seed: int = 0, dropout: float = 0.1) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.letters = nn.Parameter(torch.randn(27, self.dim, generator=generator))
+        self.turn = nn.Parameter(torch.randn(self.dim, self.dim, generator=generator))
+        self.dropout = nn.Dropout(dropout)
+        self.tokenized: list[str] = []
+        self.embedded: list[int] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.turn.device
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        self.tokenized += texts
+        return [[max(ord(letter) - 96, 0) for letter in text] for text in texts]
+
+    def embed(self, token_ids: list[list[int]]) -> Tensor:
+        self.embedded.append(len(token_ids))
+        flat = torch.tensor([number for ids in token_ids for number in ids], device=self.device)
+        starts = torch.tensor([0, *np.cumsum([len(ids) for ids in token_ids])[:-1]], device=self.device)
+        means = nn.functional.embedding_bag(flat, self.letters, starts, mode="mean")
+        return self.dropout(torch.tanh(means @ self.turn))
+
+    def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
+        mode = self.training
+        self.eval()
+        with torch.no_grad():
+            vectors = self.embed(self.tokenize(texts)).cpu()
+        self.train(mode)
+        return vectors
+
+    def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
+        rate = learning_rate or self.default_learning_rate
+        return [{"params": [self.letters, self.turn], "lr": rate, "weight_decay": weight_decay, "sparse": False}]
+
+
+def static(pairs: dict[str, list], dim: int = 16) -> StaticEncoder:
+    return StaticEncoder.from_texts([*pairs["sentence1"], *pairs["sentence2"]], dim=dim)
+
+
+def quiet(**settings: Any) -> TrainingConfig:
+    return TrainingConfig(**{"progress": False, "device": "cpu", "batch_size": 16, **settings})
+
+
+def weights(*modules: nn.Module) -> list[Tensor]:
+    return [value.detach().cpu().clone() for module in modules for value in module.state_dict().values()]
+
+
+def same(left: list[Tensor], right: list[Tensor]) -> bool:
+    return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+PAIRS, VALIDATION = make_pairs(200, seed=1), make_pairs(80, seed=2)
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.05, None])
+def test_the_loop_is_the_plain_one(max_grad_norm: float | None) -> None:
+    config = quiet(epochs=2, warmup_ratio=0.2, weight_decay=0.1, max_grad_norm=max_grad_norm)
+    ours, reference = TinyEncoder(dropout=0), TinyEncoder(dropout=0)
+    loss = make_loss("cosent", ours)
+    result = train(ours, loss, PAIRS, config)
+
+    batches = Batches(reference, PAIRS, 16, seed=0)
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2, weight_decay=0.1)
+    values, total = [], 2 * math.ceil(200 / 16)
+    for step in range(1, total + 1):
+        rows = batches.at(step).rows
+        optimizer.param_groups[0]["lr"] = 1e-2 * (step / 6 if step <= 6 else (total - step + 1) / (total - 6))
+        texts = [[PAIRS[side][row] for row in rows] for side in ("sentence1", "sentence2")]
+        u, v = (reference.embed(reference.tokenize(column)) for column in texts)
+        value = loss(u, v, torch.tensor([PAIRS["score"][row] for row in rows]))
+        optimizer.zero_grad()
+        value.backward()
+        if max_grad_norm:
+            nn.utils.clip_grad_norm_(reference.parameters(), max_grad_norm)
+        optimizer.step()
+        values.append(value.item())
+    np.testing.assert_allclose(result.history["loss"], values, rtol=1e-4)
+    for a, b in zip(weights(ours), weights(reference), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_both_columns_go_through_the_encoder_at_once_and_texts_are_tokenised_once() -> None:
+    encoder = TinyEncoder()
+    train(encoder, make_loss("cosine_squared", encoder), PAIRS, quiet(epochs=2))
+    assert Counter(encoder.tokenized) == Counter({*PAIRS["sentence1"], *PAIRS["sentence2"]})
+    assert encoder.embedded == 2 * ([32] * 12 + [16])
+
+
+def test_every_epoch_is_another_order_of_all_rows() -> None:
+    batches = Batches(TinyEncoder(), PAIRS, 16, seed=3)
+    epochs = [[row for step in range(1, 14) for row in batches.at(13 * epoch + step).rows] for epoch in range(3)]
+    assert all(sorted(rows) == list(range(200)) for rows in epochs)
+    assert len({tuple(rows) for rows in epochs}) == 3
+    assert Batches(TinyEncoder(), PAIRS, 16, seed=3).at(30)[:3] == batches.at(30)[:3]  # entered without replaying
+    assert Batches(TinyEncoder(), PAIRS, 16, seed=4).at(30).rows != batches.at(30).rows
+    batch = batches.at(30)
+    assert batch.labels.tolist() == [PAIRS["score"][row] for row in batch.rows]
+
+
+def test_history_says_what_happened() -> None:
+    encoder = static(PAIRS)
+    result = train(encoder, make_loss("cosent", encoder), PAIRS, quiet(max_steps=30, warmup_ratio=0.1))
+    history = result.history
+    assert list(history.columns) == ["step", "epoch", "loss", "inversion_bound", "learning_rate"]
+    assert history["step"].tolist() == list(range(1, 31))
+    assert history["epoch"].tolist() == [1] * 13 + [2] * 13 + [3] * 4  # max_steps goes on through epochs
+    assert history["learning_rate"].max() == 1e-2
+    assert history["learning_rate"].iloc[[0, -1]].tolist() == pytest.approx([1e-2 / 3, 1e-2 / 27])
+    batches = Batches(encoder, PAIRS, 16, 0)
+    for step, value, bound in zip(history["step"], history["loss"], history["inversion_bound"], strict=True):
+        ones = int(batches.at(step).labels.sum())
+        demanded = ones * (len(batches.at(step).rows) - ones)
+        assert bound == pytest.approx(math.expm1(value) / demanded if demanded else math.nan, nan_ok=True)
+    assert (result.steps, result.best_step, dict(result.best_metrics)) == (30, 30, {})
+    assert len(result.evaluations) == 0
+    assert result.seconds > 0
+
+
+def test_other_losses_have_no_inversion_bound() -> None:
+    encoder = static(PAIRS)
+    result = train(encoder, make_loss("cosine_squared", encoder), PAIRS, quiet(max_steps=3))
+    assert result.history["inversion_bound"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"), [(1, 0.1), (5, 0.5), (10, 1.0), (11, 1.0), (12, 89 / 90), (56, 0.5), (100, 1 / 90)]
+)
+def test_learning_rate_rises_and_falls_linearly(step: int, factor: float) -> None:
+    assert learning_rate_factor(step, 100, 0.1) == pytest.approx(factor)
+
+
+def test_learning_rate_without_and_with_only_warm_up() -> None:
+    assert [learning_rate_factor(step, 4, 0) for step in (1, 2, 3, 4)] == [1, 0.75, 0.5, 0.25]
+    assert [learning_rate_factor(step, 4, 1) for step in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
+
+
+# --- optimisers ------------------------------------------------------------------------------------------------------
+
+
+def test_row_adam_is_sparse_adam() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(30, 4, generator=generator, dtype=torch.float64)
+    tables = [nn.Parameter(start.clone()) for _ in range(2)]
+    optimizers = [RowAdam([tables[0]], lr=0.1), torch.optim.SparseAdam([tables[1]], lr=0.1)]
+    for _ in range(50):
+        ids = torch.randint(0, 30, (12,), generator=generator)  # with repetitions: the gradient is uncoalesced
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            nn.functional.embedding(ids, table, sparse=True).pow(3).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(tables[0], tables[1], rtol=0, atol=1e-12)
+
+
+def test_the_losss_parameters_are_trained_at_their_own_rate() -> None:
+    encoder = static(PAIRS)
+    loss = make_loss("sbert", encoder)
+    before = weights(loss)
+    train(encoder, loss, PAIRS, quiet(max_steps=5))
+    assert not same(before, weights(loss))
+
+    def rates(**settings: Any) -> list[float]:
+        optimizers = make_optimizers(Objective(TinyEncoder(), loss), quiet(**settings))
+        return [group["peak_lr"] for group in optimizers[0].param_groups]
+
+    assert rates() == [1e-2, 1e-2]
+    assert rates(learning_rate=2e-5) == [2e-5, 1e-3]
+    assert rates(learning_rate=2e-5, loss_learning_rate=0.5) == [2e-5, 0.5]
+
+
+def test_sparse_and_dense_parameters_each_get_their_optimiser() -> None:
+    encoder = static(PAIRS)
+    optimizers = make_optimizers(Objective(encoder, make_loss("sbert", encoder)), quiet())
+    assert [type(optimizer) for optimizer in optimizers] == [RowAdam, torch.optim.AdamW]
+    assert optimizers[0].param_groups[0]["params"] == [encoder.bag.weight]
+
+
+def test_nothing_to_train_is_an_error() -> None:
+    encoder = static(PAIRS)
+    encoder.parameter_groups = lambda *_: []  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="nothing to train: encoder 'static'"):
+        train(encoder, make_loss("cosent", encoder), PAIRS, quiet())
+
+
+# --- the best by validation ------------------------------------------------------------------------------------------
+
+
+class Spoil(nn.Module):
+    """Teaches the opposite of the labels, so that the first validation is the best one."""
+
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        return ((2 * labels - 1) * nn.functional.cosine_similarity(u, v)).mean()
+
+
+@pytest.mark.parametrize("metric", ["spearman", "pearson", "auc"])
+def test_the_best_step_is_kept(metric: str) -> None:
+    encoder = static(PAIRS)
+    result = train(encoder, Spoil(), PAIRS, quiet(epochs=3, evaluation_steps=5, selection_metric=metric), VALIDATION)
+    assert result.evaluations["step"].tolist() == [5, 10, 15, 20, 25, 30, 35, 39]
+    assert result.best_step == result.evaluations.loc[result.evaluations[metric].idxmax(), "step"] == 5
+    assert evaluate(encoder, VALIDATION) == dict(result.best_metrics)
+    kept = result.evaluations.set_index("step").loc[5]
+    assert {name: kept[name] for name in result.best_metrics} == dict(result.best_metrics)
+    assert not encoder.training
+
+
+def test_without_validation_the_last_step_is_kept() -> None:
+    kept, last = static(PAIRS), static(PAIRS)
+    train(kept, Spoil(), PAIRS, quiet(epochs=2, evaluation_steps=5), VALIDATION)
+    train(last, Spoil(), PAIRS, quiet(epochs=2))
+    assert evaluate(last, VALIDATION)["spearman"] < evaluate(kept, VALIDATION)["spearman"]
+
+
+def test_validation_is_once_an_epoch_and_does_not_disturb_training() -> None:
+    runs = []
+    for validation in (VALIDATION, None):
+        encoder = TinyEncoder()  # with dropout: its random numbers must not depend on validating
+        result = train(encoder, make_loss("cosent", encoder), PAIRS, quiet(epochs=3), validation)
+        runs.append(result)
+    assert runs[0].evaluations["step"].tolist() == [13, 26, 39]
+    assert runs[0].evaluations["epoch"].tolist() == [1, 2, 3]
+    assert runs[0].history["loss"].tolist() == runs[1].history["loss"].tolist()
+
+
+@pytest.mark.parametrize("name", ["cosent", "ranknet", "angle", "cosine_squared", "cosine_margin", "mnrl"])
+def test_losses_teach_the_order(name: str) -> None:
+    pairs = make_pairs(600, seed=5)
+    encoder = static(pairs)
+    before = evaluate(encoder, VALIDATION)["spearman"]
+    train(encoder, make_loss(name, encoder), pairs, quiet(epochs=4))
+    assert evaluate(encoder, VALIDATION)["auc"] > 0.9
+    assert evaluate(encoder, VALIDATION)["spearman"] > before
+
+
+# --- the same again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [static, lambda pairs: TinyEncoder()])
+def test_the_same_call_gives_the_same_bits(kind: Any) -> None:
+    runs = []
+    for drawn in (0, 7, 0):
+        torch.rand(drawn + 1)  # the global generator's state does not matter
+        encoder = kind(PAIRS)
+        loss = make_loss("sbert", encoder)
+        result = train(encoder, loss, PAIRS, quiet(epochs=2, seed=1), VALIDATION)
+        runs.append((weights(encoder, loss), result.history, result.evaluations))
+    for other in runs[1:]:
+        assert same(runs[0][0], other[0])
+        assert runs[0][1].equals(other[1])
+        assert runs[0][2].equals(other[2])
+
+
+def test_another_seed_is_another_run() -> None:
+    first = train(TinyEncoder(), Spoil(), PAIRS, quiet(seed=1)).history["loss"].tolist()
+    assert first != train(TinyEncoder(), Spoil(), PAIRS, quiet(seed=2)).history["loss"].tolist()
+
+
+def test_global_random_numbers_are_left_alone() -> None:
+    state = torch.get_rng_state()
+    train(TinyEncoder(), Spoil(), PAIRS, quiet())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+# --- batches without order -------------------------------------------------------------------------------------------
+
+
+def test_batches_without_order_are_counted_and_reported_once() -> None:
+    pairs = dict(PAIRS, score=[1.0] * 10 + [0.0] * 190)
+    encoder = static(pairs)
+    batches = Batches(encoder, pairs, 4, 0)
+    without = sum(len(set(batches.at(step).labels.tolist())) == 1 for step in range(1, 51))
+    assert 20 < without < 50
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = train(encoder, make_loss("cosent", encoder), pairs, quiet(batch_size=4))
+    messages = [str(warning.message) for warning in caught]
+    assert [m for m in messages if "batches" in m] == [m for m in messages if "order" in m or "label" in m]
+    assert (
+        f"{without} of 50 batches ({without / 50:.1%}) held only one label and taught CoSENTLoss nothing" in messages[0]
+    )
+    assert caught[0].filename == __file__
+    assert result.batches_without_order == without
+    assert result.history["loss"].eq(0).sum() == without
+
+
+def test_losses_that_need_no_order_report_none() -> None:
+    pairs = dict(PAIRS, score=[1.0] * 200)
+    encoder = static(pairs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert train(encoder, make_loss("cosine_squared", encoder), pairs, quiet()).batches_without_order == 0
+
+
+# --- a loss that is not finite ---------------------------------------------------------------------------------------
+
+
+class Explode(nn.Module):
+    """The squared cosine loss, infinite from the k-th call on."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.left = call
+
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        self.left -= 1
+        value = (nn.functional.cosine_similarity(u, v) - labels).square().mean()
+        return value if self.left > 0 else value * math.inf
+
+
+def test_an_overflowing_loss_stops_the_run() -> None:
+    encoder = static(PAIRS)
+    with pytest.raises(NonFiniteLoss) as caught:
+        train(encoder, Explode(16), PAIRS, quiet(epochs=2, learning_rate=0.1, warmup_ratio=0))
+    error = caught.value
+    rows = Batches(encoder, PAIRS, 16, 0).at(16).rows
+    assert (error.step, error.epoch, error.rows) == (16, 2, rows)
+    assert error.history["step"].tolist() == list(range(1, 16))
+    assert np.isfinite(error.history["loss"]).all()
+    start = f"the loss is inf at step 16 (epoch 2; training rows {', '.join(map(str, rows[:8]))}, …): "
+    assert str(error).startswith(start)
+    assert "parameters, vectors and labels are finite, so Explode itself overflowed" in str(error)
+
+
+@pytest.mark.parametrize("name", ["cosent", "cosine_squared", "sbert"])
+def test_texts_without_finite_vector_are_named(name: str) -> None:
+    class Broken(TinyEncoder):
+        def embed(self, token_ids: list[list[int]]) -> Tensor:
+            vectors = super().embed(token_ids)
+            wrong = [ids[:3] == self.tokenize(["odd"])[0] for ids in token_ids]
+            return vectors.masked_fill(torch.tensor(wrong)[:, None], math.nan)
+
+    pairs = dict(PAIRS, sentence2=[*PAIRS["sentence2"][:-1], "odd one"])
+    encoder = Broken()
+    with pytest.raises(
+        NonFiniteLoss, match=r"not finite for 1 of .* texts .sentence2 of row 199. though all param"
+    ) as c:
+        train(encoder, make_loss(name, encoder), pairs, quiet())
+    assert 199 in c.value.rows
+
+
+def test_a_diverged_parameter_is_named() -> None:
+    class Cliff(nn.Module):
+        """A finite value whose gradient is not."""
+
+        def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+            return (u - u.detach()).abs().sqrt().sum() + v.sum()
+
+    with pytest.raises(NonFiniteLoss, match=r"at step 2 .*encoder\.letters is not finite after an earlier update"):
+        train(TinyEncoder(), Cliff(), PAIRS, quiet())
+    with pytest.raises(NonFiniteLoss, match=r"parameter encoder\.letters is not finite at step 1 .*its update made"):
+        train(TinyEncoder(), Cliff(), PAIRS, quiet(max_steps=1))  # noticed though no loss follows
+
+
+def test_a_value_error_of_the_loss_itself_is_not_hidden() -> None:
+    class Picky(nn.Module):
+        def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+            raise ValueError("labels must be odd")
+
+    with pytest.raises(ValueError, match="labels must be odd"):
+        train(TinyEncoder(), Picky(), PAIRS, quiet())
+
+
+# --- refused before the first step -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"epochs": None}, "epochs must be a whole number"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"max_steps": 0}, "max_steps must be a whole number of at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"evaluation_steps": -1}, "evaluation_steps must be"),
+        ({"learning_rate": 0}, "learning_rate must be positive and finite"),
+        ({"learning_rate": math.nan}, "learning_rate must be positive and finite"),
+        ({"loss_learning_rate": -1.0}, "loss_learning_rate must be positive"),
+        ({"warmup_ratio": 1.1}, r"warmup_ratio must lie in \[0, 1\], got 1.1"),
+        ({"weight_decay": -0.1}, "weight_decay must be zero or positive"),
+        ({"max_grad_norm": 0}, "max_grad_norm must be positive"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"precision": "fp8"}, "precision must be one of auto, fp32, bf16, fp16, got 'fp8'"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, mps, got 'tpu'"),
+        ({"selection_metric": "f2"}, "selection_metric must be one of spearman, pearson, auc, got 'f2'"),
+        ({"checkpoint_steps": 5}, "checkpoint_steps needs output_dir"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "validation", "settings", "message"),
+    [
+        ({"sentence1": [], "sentence2": [], "score": []}, None, {}, "train_pairs: there are no rows"),
+        ({"sentence1": ["a"], "score": [1]}, None, {}, "train_pairs: column sentence2 is missing"),
+        (dict(PAIRS, score=[5.0] * 200), None, {}, r"train_pairs: score must lie in \[0, 1\]"),
+        (PAIRS, {"sentence1": ["a"], "score": [1]}, {}, "validation: column sentence2 is missing"),
+        (PAIRS, dict(VALIDATION, score=[1.0] * 80), {}, "undefined: all 80 validation labels equal 1"),
+        (PAIRS, None, {"batch_size": 1}, "CoSENTLoss compares the pairs of a batch: batch_size must be at least 2"),
+        (PAIRS, None, {"precision": "fp16"}, "precision 'fp16' needs device 'cuda', got 'cpu'"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_named(pairs: Any, validation: Any, settings: dict[str, Any], message: str) -> None:
+    encoder = static(PAIRS)
+    before = weights(encoder)
+    with pytest.raises(ValueError, match=message):
+        train(encoder, make_loss("cosent", encoder), pairs, quiet(**settings), validation)
+    assert same(before, weights(encoder))
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    with pytest.raises(ValueError, match=f"device '{missing}' is not available here"):
+        train(TinyEncoder(), Spoil(), PAIRS, quiet(device=missing))
+
+
+def test_a_failing_validation_says_when() -> None:
+    class Collapse(TinyEncoder):
+        def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
+            return torch.ones(len(texts), 2)
+
+    with pytest.raises(ValueError, match="undefined: all 80 scores equal") as caught:
+        train(Collapse(), Spoil(), PAIRS, quiet(), VALIDATION)
+    assert caught.value.__notes__ == ["while validating after step 13"]
+
+
+# --- stop and go on --------------------------------------------------------------------------------------------------
+
+
+class Press(nn.Module):
+    """Sentence-BERT's loss, which presses Ctrl-C (or fails) in its k-th call."""
+
+    needs_order = False
+
+    def __init__(self, encoder: TinyEncoder, call: int = 0, failure: BaseException | None = None) -> None:
+        super().__init__()
+        self.inner, self.left, self.failure = make_loss("sbert", encoder), call, failure
+
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            if self.failure is not None:
+                raise self.failure
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.inner(u, v, labels)
+
+
+@cache
+def undisturbed(config: TrainingConfig) -> tuple[list[Tensor], Any]:
+    encoder = TinyEncoder()
+    loss = Press(encoder)
+    result = train(encoder, loss, PAIRS, config, VALIDATION)
+    return weights(encoder, loss), result
+
+
+def assert_same_run(encoder: nn.Module, loss: nn.Module, result: Any, expected: tuple[list[Tensor], Any]) -> None:
+    assert same(weights(encoder, loss), expected[0])
+    assert result.history.equals(expected[1].history)
+    assert result.evaluations.equals(expected[1].evaluations)
+    assert (result.best_step, result.steps) == (expected[1].best_step, expected[1].steps)
+    assert dict(result.best_metrics) == dict(expected[1].best_metrics)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    config = quiet(epochs=3, evaluation_steps=7, output_dir=tmp_path / "run")
+    encoder = TinyEncoder()
+    with pytest.raises(TrainingInterrupted, match="stopped after step 17; go on with resume_from=") as caught:
+        train(encoder, Press(encoder, call=17), PAIRS, config, VALIDATION)
+    stopped = caught.value
+    assert isinstance(stopped, KeyboardInterrupt)
+    assert stopped.result.steps == 17  # the step in hand was finished
+    assert stopped.checkpoint == tmp_path / "run" / "checkpoint-00000017"
+    assert evaluate(encoder, VALIDATION) == dict(stopped.result.best_metrics)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    again = TinyEncoder(seed=9)  # everything comes from the checkpoint
+    loss = Press(again)
+    result = train(again, loss, PAIRS, config, VALIDATION, resume_from=stopped.checkpoint)
+    assert_same_run(again, loss, result, undisturbed(quiet(epochs=3, evaluation_steps=7)))
+
+
+def test_ctrl_c_without_output_dir_gives_the_best_so_far() -> None:
+    encoder = TinyEncoder()
+    with pytest.raises(TrainingInterrupted, match="nothing saved, output_dir was not set") as caught:
+        train(encoder, Press(encoder, call=15), PAIRS, quiet(epochs=3), VALIDATION)
+    assert caught.value.checkpoint is None
+    assert evaluate(encoder, VALIDATION) == dict(caught.value.result.best_metrics)
+
+
+@pytest.mark.parametrize("file", range(6))
+def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    flushes = 0
+
+    def flush(path: Path) -> None:
+        nonlocal flushes
+        flushes += 1
+        if flushes == 5 + file:  # a checkpoint flushes 4 files (5 with a best one) and its folder
+            raise Killed
+
+    config = quiet(epochs=3, checkpoint_steps=5, output_dir=tmp_path)
+    encoder = TinyEncoder()
+    monkeypatch.setattr(checkpoints, "_flush", flush)
+    with pytest.raises(Killed):
+        train(encoder, Press(encoder), PAIRS, config, VALIDATION)
+    monkeypatch.undo()
+    found = checkpoints.latest_checkpoint(tmp_path)
+    assert found is not None
+    again = TinyEncoder(seed=9)
+    loss = Press(again)
+    result = train(again, loss, PAIRS, config, VALIDATION, resume_from=tmp_path)
+    assert_same_run(again, loss, result, undisturbed(quiet(epochs=3)))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000039"]  # and nothing half-written is left
+
+
+def test_a_static_encoder_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    config = quiet(epochs=2, checkpoint_steps=5, output_dir=tmp_path)
+    whole, stopped, again = (static(PAIRS) for _ in range(3))
+    expected = train(whole, make_loss("cosent", whole, learn_scale=True), PAIRS, quiet(epochs=2), VALIDATION)
+    loss = make_loss("cosent", stopped, learn_scale=True)
+    forward, calls = loss.forward, Counter[str]()
+
+    def failing(*arguments: Tensor) -> Tensor:
+        calls["forward"] += 1
+        if calls["forward"] == 18:
+            raise OSError("power cut")
+        return forward(*arguments)
+
+    loss.forward = failing  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="power cut"):
+        train(stopped, loss, PAIRS, config, VALIDATION)
+    result = train(again, make_loss("cosent", again, learn_scale=True), PAIRS, config, VALIDATION, resume_from=tmp_path)
+    assert same(weights(again), weights(whole))
+    assert result.history.equals(expected.history)
+
+
+def test_a_finished_run_is_only_read(tmp_path: Path) -> None:
+    config = quiet(output_dir=tmp_path)
+    encoder, again = TinyEncoder(), TinyEncoder(seed=9)
+    loss, other = Press(encoder), Press(again)
+    result = train(encoder, loss, PAIRS, config, VALIDATION)
+    assert_same_run(
+        again, other, train(again, other, PAIRS, config, VALIDATION, tmp_path), (weights(encoder, loss), result)
+    )
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    config = quiet(output_dir=tmp_path)
+    train(TinyEncoder(), Spoil(), PAIRS, config)
+    with pytest.raises(ValueError, match=r"other settings \(batch_size: 16 there, 8 now; seed: 0 there, 5 now\)"):
+        train(TinyEncoder(), Spoil(), PAIRS, quiet(batch_size=8, seed=5), resume_from=tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(train_pairs: "):
+        train(TinyEncoder(), Spoil(), dict(PAIRS, sentence1=PAIRS["sentence2"]), config, resume_from=tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(loss: 'Spoil' there, 'SoftmaxLoss' now\)"):
+        train(TinyEncoder(), make_loss("sbert", TinyEncoder()), PAIRS, config, resume_from=tmp_path)
+    with pytest.raises(ValueError, match="holds a run already: go on with resume_from="):
+        train(TinyEncoder(), Spoil(), PAIRS, config)
+
+
+def test_an_unusable_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint there"):
+        train(TinyEncoder(), Spoil(), PAIRS, quiet(), resume_from=tmp_path / "nowhere")
+    train(TinyEncoder(), Spoil(), PAIRS, quiet(output_dir=tmp_path))
+    (place,) = tmp_path.glob("checkpoint-*")
+    state = (place / "state.json").read_text()
+    for text, message in (("{", "is damaged"), (json.dumps({**json.loads(state), "format_version": 9}), "version 9")):
+        (place / "state.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            train(TinyEncoder(), Spoil(), PAIRS, quiet(), resume_from=tmp_path)
+    (place / "state.json").write_text(state)
+    for file in ("optimizers.pt", "parameters.safetensors"):
+        whole = (place / file).read_bytes()
+        (place / file).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ValueError, match=f"checkpoint .*{place.name} cannot be used"):
+            train(TinyEncoder(), Spoil(), PAIRS, quiet(), resume_from=tmp_path)
+        (place / file).write_bytes(whole)
+
+
+# --- on a GPU --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_on_a_gpu_follows_the_cpu(precision: str) -> None:
+    runs = {}
+    for device in ("cpu", "cuda"):
+        encoder = TinyEncoder(dropout=0)
+        settings = {"device": device, "precision": precision if device == "cuda" else "fp32", "epochs": 2}
+        runs[device] = train(encoder, make_loss("cosent", encoder), PAIRS, quiet(**settings), VALIDATION)
+    tolerance = 1e-3 if precision == "fp32" else 0.15
+    difference = runs["cuda"].history["loss"] - runs["cpu"].history["loss"]
+    assert difference.abs().max() < tolerance
+    assert runs["cuda"].best_metrics["auc"] == pytest.approx(runs["cpu"].best_metrics["auc"], abs=0.03)
+
+
+@pytest.mark.cuda
+def test_a_static_encoder_trains_on_a_gpu() -> None:
+    encoder = static(PAIRS)
+    result = train(encoder, make_loss("cosent", encoder), PAIRS, quiet(device="auto", epochs=8), VALIDATION)
+    assert encoder.device.type == "cuda"
+    assert result.best_metrics["auc"] > 0.85
+    with pytest.raises(ValueError, match="'fp16' cannot train sparse parameters"):
+        train(encoder, make_loss("cosent", encoder), PAIRS, quiet(device="cuda", precision="fp16"))

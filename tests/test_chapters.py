@@ -178,7 +178,7 @@ BAD = {
     "no needs": (replace_text("**You need:**", "Needed:"), "'You need'"),
     "no minutes": (replace_text("**Minutes:**", "Time:"), "'Minutes'"),
     "setup not first": (move_setup, "exactly one cell tagged 'setup'"),
-    "setup edited": (replace_text("%pip install", "%pip install --upgrade"), "the setup cell is not the book's"),
+    "setup edited": (replace_text("%pip install -q", "%pip install"), "the setup cell is not the book's"),
     "four things": (replace_text("3. Three.", "3. Three.\n4. Four."), "has 4 numbered items"),
     "no things": (replace_text("## If you remember three things", "## Summary"), "no section '## If you remember"),
     "closing out of order": (exercises_after_reading, "stand in another order"),

@@ -35,8 +35,8 @@ NOTEBOOK_METADATA = {
 SETUP_CELL = """\
 import sys
 
-if "google.colab" in sys.modules:  # Colab has to fetch the book's library; elsewhere it is installed
-    %pip install --quiet "cosent_lib @ git+{address}@v{version}"
+if "google.colab" in sys.modules:  # elsewhere the library is installed
+    %pip install -q "cosent_lib @ git+{address}@v{version}"
 """
 # What a progress bar leaves in a cell's output: "\\r", or tqdm's "| 12/40 [00:03<00:05, 3.1it/s]".
 PROGRESS = re.compile(r"\r|\|\s*\d+/\d+ \[\d+:\d\d")

@@ -4,6 +4,7 @@ A user's mistake gives one line on stderr and exit code 2, an interrupt 130; ``-
 """
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,14 +60,14 @@ def train(
     ] = "cosent",
     scale: Annotated[float | None, typer.Option(help="The λ of ranking losses (default: the loss's own, 20).")] = None,
     margin: Annotated[float | None, typer.Option(help="Margin of cosine_margin or cosent.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs (default 1).")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch (default 64).")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: what suits the encoder.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
     source: SourceOption = "auto",
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda …")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, no, bf16 or fp16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
     score_range: RangeOption = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
@@ -145,7 +146,7 @@ def data(
     lines = [["split", "rows", "share of each label"]]
     for split in split_names(task):
         pairs = load_pairs(task, split, source, score_range=_range(score_range))
-        lines.append([split, str(len(pairs)), _label_shares(pairs["score"])])
+        lines.append([split, str(len(pairs)), _label_shares(pairs["score"][:])])
     typer.echo(_aligned(lines))
 
 
@@ -251,9 +252,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given  # wherever it stands, before or after the command
     try:
-        code = app(
-            [word for word in given if word != "--debug"], prog_name="python -m cosent_lib", standalone_mode=False
-        )
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn_in_one_line
+            code = app(words, prog_name="python -m cosent_lib", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except Exception as error:
@@ -263,8 +264,12 @@ def main(arguments: list[str] | None = None) -> int:
         typer.echo(f"error: {' '.join(message.split())}", err=True)
         return 2
     if code == 130:
-        typer.echo("interrupted", err=True)
+        typer.echo("interrupted: what was finished before is saved, the running part is not", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _warn_in_one_line(message: Warning | str, *_: Any) -> None:
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _is_users(error: Exception) -> bool:

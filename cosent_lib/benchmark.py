@@ -4,6 +4,7 @@
 """
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -11,8 +12,11 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cosent_lib.provenance import commit_of_library, hardware, versions
 from cosent_lib.records import (
+    NOT_TRAINING_SETTINGS,
     DamagedRecord,
     Record,
     Run,
@@ -89,34 +93,43 @@ def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncode
     from cosent_lib.training import train
 
     config = _training_config(run, progress)
+    make_loss(run.loss, _AnyEncoder(), **run.loss_options)  # a mistake shows now, not after loading the data
     splits = load_splits(run)
     pairs = splits["train"]
-    texts = [*pairs["sentence1"], *pairs["sentence2"]]
+    if "validation" not in splits:
+        warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
+    texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run))
     result = train(encoder, loss, pairs, config, splits.get("validation"))
     started = time.perf_counter()
     metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None}
-    if "test" in splits:
-        metrics["test"] = evaluate(encoder, splits["test"], splits.get("validation"))
+    for name in splits.keys() - {"train", "validation"}:  # test, and what else a task holds back
+        metrics[name] = evaluate(encoder, splits[name], _threshold_pairs(splits, name))
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
-    resolved = _resolved(run, encoder, loss, config)
+    resolved = _resolved(pairs, encoder, loss, config)
     return _record(run, splits, result, metrics, resolved, seconds), encoder
 
 
 def load_splits(run: Run) -> "dict[str, Dataset]":
-    """The splits that the run's task has: ``train`` always, ``validation`` and ``test`` where they exist.
+    """The splits that the run's task has: ``train`` always, others where they exist.
 
     Raises:
         DataUnavailable, MalformedRow: From `load_pairs`; a split that exists but cannot be had is an error.
-        ValueError: The task has no training split.
+        ValueError: The task has no training split, or one to judge on has no order in its labels.
     """
-    from cosent_lib.data import load_pairs
+    from cosent_lib.data import load_pairs, split_names
+    from cosent_lib.metrics import check_defined
 
-    names = _split_names(run.task)
-    if "train" not in names:
-        raise ValueError(f"task {run.task!r} has no training split (it has: {', '.join(names) or 'none'})")
-    return {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in names}
+    names = split_names(run.task)
+    if "train" not in names and not run.task.startswith("csv:"):
+        raise ValueError(f"task {run.task!r} has no training split, only {', '.join(names)}")
+    wanted = dict.fromkeys(["train", *names])
+    splits = {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in wanted}
+    for name, pairs in splits.items():  # now, not after the training
+        if name != "train":
+            check_defined(np.asarray(pairs["score"][:]), f"labels of {run.task} {name}")
+    return splits
 
 
 def run_missing(
@@ -174,30 +187,28 @@ def _read_matching(run: Run, folder: Path | None) -> Record:
     return record
 
 
+def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | None":
+    """The validation pairs, where both they and the judged ones are labelled 0 and 1."""
+    from cosent_lib.thresholds import is_binary
+
+    both = [splits[name] for name in ("validation", judged) if name in splits]
+    return both[0] if len(both) == 2 and all(is_binary(np.asarray(pairs["score"][:])) for pairs in both) else None
+
+
 def _training_config(run: Run, progress: bool) -> "TrainingConfig":
     from cosent_lib.training import TrainingConfig
 
-    known = {f.name for f in fields(TrainingConfig)}
+    known = {f.name for f in fields(TrainingConfig)} - set(NOT_TRAINING_SETTINGS)
     unknown = sorted(set(run.training) - known)
     if unknown:
         raise ValueError(f"unknown training setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
     return TrainingConfig(**run.training, seed=run.seed, progress=progress)
 
 
-def _split_names(task: str) -> list[str]:
-    """Names among train, validation, test that a task has; for ``csv:`` tasks, those whose file exists."""
-    from cosent_lib.data import TASKS
+class _AnyEncoder:
+    """Stands in for an encoder where only the options of a loss are checked."""
 
-    names = ("train", "validation", "test")
-    if not task.startswith("csv:"):
-        return [name for name in names if task not in TASKS or name in TASKS[task].splits]
-    place = Path(task.removeprefix("csv:"))
-    if "{split}" in str(place):
-        return [name for name in names if Path(str(place).replace("{split}", name)).exists()]
-    if not place.is_dir():
-        return list(names)  # load_pairs says what is wrong with it
-    endings = [kind + packed for kind in (".tsv", ".csv") for packed in ("", ".gz")]
-    return [name for name in names if any((place / (name + ending)).exists() for ending in endings)]
+    dim = 2
 
 
 def _loss_options(run: Run) -> dict[str, Any]:
@@ -208,19 +219,30 @@ def _loss_options(run: Run) -> dict[str, Any]:
     return ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
 
 
-def _resolved(run: Run, encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig") -> dict:
-    """What the declared settings came to, in full."""
+def _resolved(pairs: "Dataset", encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig") -> dict:
+    """What the declared settings came to, in full; asked of the code that uses them, not worked out again."""
+    from cosent_lib.data import origin
+    from cosent_lib.training_setup import PRECISIONS, Objective, make_accelerator, make_optimizers
+
+    accelerator = make_accelerator(config)
+    own = {id(parameter) for parameter in loss.parameters()}
+    groups = [
+        group for optimizer in make_optimizers(Objective(encoder, loss), config) for group in optimizer.param_groups
+    ]
+    loss_rates = [group["peak_lr"] for group in groups if any(id(p) in own for p in group["params"])]
     training = asdict(config) | {
-        "learning_rate": encoder.default_learning_rate if config.learning_rate is None else config.learning_rate,
-        "device": str(encoder.device),
+        "learning_rate": groups[0]["peak_lr"],
+        "loss_learning_rate": loss_rates[0] if loss_rates else None,
+        "device": accelerator.device.type,
+        "precision": {theirs: ours for ours, theirs in PRECISIONS.items()}[accelerator.mixed_precision],
     }
     # the options as they stand at the end, so that a learned λ is stated as it came out
     options = {name: getattr(loss, name) for name in signature(type(loss)).parameters if hasattr(loss, name)}
     return {
-        "source": run.source,
+        "source": origin(pairs).partition(" ")[0],
         "encoder": encoder.settings(),
         "loss": {"class": type(loss).__name__} | options,
-        "training": training,
+        "training": {name: value for name, value in training.items() if name not in NOT_TRAINING_SETTINGS},
     }
 
 
@@ -232,12 +254,15 @@ def _record(
     resolved: dict[str, Any],
     seconds: dict[str, float],
 ) -> Record:
-    from cosent_lib.data import fingerprint
+    from cosent_lib.data import fingerprint, origin
 
     commit, dirty = commit_of_library()
     values: dict[str, Any] = {
         "resolved": resolved,
-        "data": {name: {"rows": len(pairs), "sha256": fingerprint(pairs)} for name, pairs in splits.items()},
+        "data": {
+            name: {"rows": len(pairs), "sha256": fingerprint(pairs), "origin": origin(pairs)}
+            for name, pairs in splits.items()
+        },
         "metrics": metrics,
         "history": _thinned(result.history),
         "evaluations": result.evaluations.to_dict("records"),

@@ -15,14 +15,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+from cosent_lib.record_schema import SCHEMA_VERSION, DamagedRecord, check_record, refuse_constant
+
 RESULTS = Path(__file__).parent / "results"
 # Settings that change nothing about what is computed, or that a run has in a field of its own.
-NOT_TRAINING_SETTINGS = ("seed", "progress", "output_dir")
-
-
-class DamagedRecord(ValueError):  # noqa: N818
-    """A record file that cannot be read or does not hold what a record must; the message names both."""
+NOT_TRAINING_SETTINGS = ("seed", "progress", "output_dir", "checkpoint_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,7 @@ class Run:
         source: ``auto``, ``dir``, ``hub`` or ``builtin``, as for `load_pairs`.
         encoder, encoder_options: As for `load_encoder`.
         loss, loss_options: As for `make_loss`.
-        training: Fields of `TrainingConfig`, but for seed, progress and output_dir.
+        training: Fields of `TrainingConfig`, but for seed, progress and checkpoints.
         seed: Seeds the encoder, the loss's own parameters and the order of the batches.
         score_range: Range of the scores, for ``csv:`` tasks.
     """
@@ -96,9 +93,10 @@ class Record:
     Attributes:
         run: The settings as declared.
         resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
-        data: For each split used: ``rows`` and ``sha256`` (see `cosent_lib.data.fingerprint`).
-        metrics: ``validation`` and ``test``, each as from `evaluate`; None where the task has no such split.
-            The test split was evaluated once, after the choice on validation.
+        data: For each split used: ``rows``, ``sha256`` and ``origin`` (`fingerprint` and `origin` of
+            `cosent_lib.data`).
+        metrics: ``validation``, ``test`` and any other split that the task holds back, each as from `evaluate`;
+            None where there is no such split. All but validation were evaluated once, after the choice on it.
         history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
         evaluations: Metrics on the validation split during training.
         best_step, steps, batches_without_order: As in `TrainingResult`.
@@ -125,26 +123,6 @@ class Record:
     dirty: bool | None
     date: str
     schema_version: int = SCHEMA_VERSION
-
-
-_RUN_FIELDS = tuple(f.name for f in fields(Run))
-_NUMBER = (int, float)
-# field -> types that JSON may give for it; bool is never taken for a number
-_TYPES: dict[str, tuple[type, ...]] = {
-    "suite": (str,), "task": (str,), "encoder": (str,), "loss": (str,), "source": (str,),
-    "encoder_options": (dict,), "loss_options": (dict,), "training": (dict,), "seed": (int,),
-    "score_range": (list, type(None)), "resolved": (dict,), "data": (dict,), "metrics": (dict,),
-    "history": (dict,), "evaluations": (list,), "best_step": (int, type(None)), "steps": (int,),
-    "batches_without_order": (int,), "wall_time_s": (dict,), "hardware": (dict,), "versions": (dict,),
-    "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,), "schema_version": (int,),
-}  # fmt: skip
-_INNER: dict[str, dict[str, tuple[type, ...]]] = {
-    "resolved": {"source": (str,), "encoder": (dict,), "loss": (dict,), "training": (dict,)},
-    "data": {"train": (dict,)},
-    "metrics": {"validation": (dict, type(None)), "test": (dict, type(None))},
-    "history": {"step": (list,), "loss": (list,), "inversion_bound": (list,)},
-    "wall_time_s": {"train": _NUMBER, "evaluate": _NUMBER},
-}
 
 
 def json_value(value: Any, where: str = "value") -> Any:
@@ -221,11 +199,11 @@ def read_record(path: Path) -> Record:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except ValueError as error:  # also json.JSONDecodeError and UnicodeDecodeError
         raise DamagedRecord(f"{path}: not a record, its JSON cannot be read ({error})") from error
-    _check(values, path)
-    run_values = {name: values[name] for name in _RUN_FIELDS}
+    check_record(values, path)
+    run_values = {f.name: values[f.name] for f in fields(Run)}
     try:
         run = Run(**run_values)
     except (ValueError, TypeError) as error:
@@ -255,41 +233,6 @@ def load_records(suite: str, folder: Path | None = None) -> list[Record]:
             )
         records.append(record)
     return records
-
-
-def _check(values: Any, path: Path) -> None:
-    """Check fields and types of a record's JSON; the message names the file and the field."""
-    if not isinstance(values, dict):
-        raise DamagedRecord(f"{path}: not a record, expected a JSON object, got {type(values).__name__}")
-    version = values.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DamagedRecord(f"{path}: field 'schema_version' is {version!r}, this library reads {SCHEMA_VERSION}")
-    _check_fields(values, _TYPES, path, "")
-    for unknown in sorted(set(values) - set(_TYPES)):
-        raise DamagedRecord(f"{path}: unknown field {unknown!r}")
-    for name, inner in _INNER.items():
-        _check_fields(values[name], inner, path, f"{name}.")
-    for split, entry in values["data"].items():
-        if not isinstance(entry, dict):
-            raise DamagedRecord(f"{path}: field 'data.{split}' must be dict, got {type(entry).__name__}")
-        _check_fields(entry, {"rows": (int,), "sha256": (str,)}, path, f"data.{split}.")
-    lengths = {name: len(values["history"][name]) for name in _INNER["history"]}
-    if len(set(lengths.values())) > 1:
-        raise DamagedRecord(f"{path}: the lists of field 'history' differ in length ({lengths})")
-
-
-def _check_fields(values: dict[str, Any], types: Mapping[str, tuple[type, ...]], path: Path, at: str) -> None:
-    for name, allowed in types.items():
-        if name not in values:
-            raise DamagedRecord(f"{path}: field '{at}{name}' is missing")
-        value = values[name]
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            expected = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
-            raise DamagedRecord(f"{path}: field '{at}{name}' must be {expected}, got {value!r:.60}")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON; an undefined number is null")
 
 
 def _dump(value: Any) -> str:

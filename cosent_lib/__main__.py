@@ -251,9 +251,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a user's mistake, 130 for an interrupt."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given  # wherever it stands, before or after the command
+    words = [word for word in given if word != "--debug"]
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warn_in_one_line
+            warnings.showwarning = _warn_in_one_line  # type: ignore[assignment]  # takes the same, and more
             code = app(words, prog_name="python -m cosent_lib", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -275,8 +276,8 @@ def _warn_in_one_line(message: Warning | str, *_: Any) -> None:
 def _is_users(error: Exception) -> bool:
     """Whether an error comes from what the user asked for or gave, and its message is all there is to say."""
     names = {kind.__name__ for kind in type(error).__mro__}  # by name: no heavy import for a mistyped option
-    return isinstance(error, (ValueError, OSError, LookupError)) or bool(
-        names & {"ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss"}
+    return isinstance(error, (ValueError, OSError)) or bool(
+        names & {"ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss", "RecordMissing"}
     )
 
 

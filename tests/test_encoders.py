@@ -113,7 +113,7 @@ def test_vocabulary_is_the_most_frequent_whatever_the_order_of_texts() -> None:
 
 def test_static_vector_is_the_mean_of_known_features() -> None:
     encoder = load_encoder("static", ["天气", "天"], dim=4)
-    table = encoder.bag.weight
+    table = encoder.weight
     number = encoder.vocabulary
     expected = (table[number["天"]] * 2 + table[number["气"]] + table[number["天 气"]]) / 4
     torch.testing.assert_close(encoder(["天气，天"])[0], expected)  # "，" and its pairs are unknown and dropped
@@ -129,7 +129,7 @@ def test_static_text_without_known_features_is_the_zero_vector(static: SentenceE
 def test_static_gradient_is_sparse_and_touches_only_the_batch(static: SentenceEncoder) -> None:
     ids = static.tokenize(["rain", "a mat"])
     static.embed(ids).sum().backward()
-    gradient = static.bag.weight.grad
+    gradient = static.weight.grad
     assert gradient.is_sparse
     assert set(gradient.coalesce().indices()[0].tolist()) == set(ids[0]) | set(ids[1])
 
@@ -140,10 +140,10 @@ def test_static_trains_with_sparse_adam(static: SentenceEncoder) -> None:
     assert group["weight_decay"] == 0
     assert group["lr"] == static.default_learning_rate == 1e-2
     optimiser = torch.optim.SparseAdam([{"params": group["params"], "lr": group["lr"]}])
-    before = static.bag.weight.detach().clone()
+    before = static.weight.detach().clone()
     static(["rain"]).sum().backward()
     optimiser.step()
-    changed = (static.bag.weight != before).any(dim=1).nonzero().flatten().tolist()
+    changed = (static.weight != before).any(dim=1).nonzero().flatten().tolist()
     assert changed == sorted(set(static.tokenize(["rain"])[0]))
 
 
@@ -154,13 +154,13 @@ def test_static_depends_on_the_seed_only_and_leaves_the_global_generator_alone()
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
     again, other = load_encoder("static", TEXTS, seed=5), load_encoder("static", TEXTS, seed=6)
-    assert torch.equal(first.bag.weight, again.bag.weight)
-    assert not torch.equal(first.bag.weight, other.bag.weight)
+    assert torch.equal(first.weight, again.weight)
+    assert not torch.equal(first.weight, other.weight)
     assert first.dim == 128
 
 
 def test_static_starts_from_small_normal_vectors() -> None:
-    weight = load_encoder("static", TEXTS, dim=2000).bag.weight.detach()
+    weight = load_encoder("static", TEXTS, dim=2000).weight.detach()
     assert weight.std().item() == pytest.approx(0.2, rel=0.02)
     assert weight.mean().abs().item() < 0.01
 
@@ -497,7 +497,9 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Path, tmp_path: 
         load_encoder(str(folder))
 
 
-def test_a_damaged_or_incomplete_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_incomplete_checkpoint_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(EncoderUnavailable, match="cannot load"):
         load_encoder(str(tmp_path))  # an empty folder
     folder = Path(shutil.copytree(checkpoint, tmp_path / "damaged"))
@@ -509,6 +511,7 @@ def test_a_damaged_or_incomplete_checkpoint_is_refused(checkpoint: Path, tmp_pat
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModel": "code.Model"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "code.py").write_text("raise SystemExit('code of a checkpoint was run')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # whoever would ask gets a yes; nobody may ask
     with pytest.raises(EncoderUnavailable, match=r"cannot load .*(trust_remote_code|custom code)"):
         load_encoder(str(folder))
     (tmp_path / "bare").mkdir()

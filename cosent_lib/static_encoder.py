@@ -12,7 +12,9 @@ from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -69,7 +71,7 @@ class StaticEncoder(SentenceEncoder):
         self.dim = weight.shape[1]
         self.seed = seed
         self.vocabulary = {feature: number for number, feature in enumerate(vocabulary)}
-        self.bag = nn.EmbeddingBag.from_pretrained(weight, freeze=False, mode="mean", sparse=True)
+        self.weight = nn.Parameter(weight)
         self.eval()
 
     @classmethod
@@ -93,14 +95,18 @@ class StaticEncoder(SentenceEncoder):
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """Mean vectors ``[n, dim]``; nothing is padded, so no length buckets are needed."""
-        flat = torch.tensor(list(chain.from_iterable(token_ids)), dtype=torch.long, device=self.device)
+        flat = np.fromiter(chain.from_iterable(token_ids), dtype=np.int64)
         starts = [0, *accumulate(map(len, token_ids))][: len(token_ids)]
-        return self.bag(flat, torch.tensor(starts, dtype=torch.long, device=self.device))
+        # Each distinct feature is looked up once, so that the sparse gradient has one row for it: a batch of 128
+        # texts names a feature seven times on average, and the optimiser would have to add those rows up.
+        rows, slots = (torch.from_numpy(part).to(self.device) for part in np.unique(flat, return_inverse=True))
+        vectors = F.embedding(rows, self.weight, sparse=True)
+        return F.embedding_bag(slots, vectors, torch.tensor(starts, dtype=torch.long, device=self.device), mode="mean")
 
     def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
         """One sparse group; ``weight_decay`` does not reach it, for SparseAdam has none."""
         rate = checked_rate(learning_rate, self.default_learning_rate)
-        return [{"params": [self.bag.weight], "lr": rate, "weight_decay": 0.0, "sparse": True}]
+        return [{"params": [self.weight], "lr": rate, "weight_decay": 0.0, "sparse": True}]
 
     def settings(self) -> dict[str, Any]:
         """Name, kind, size and seed."""
@@ -110,11 +116,11 @@ class StaticEncoder(SentenceEncoder):
             "dim": self.dim,
             "vocabulary": len(self.vocabulary),
             "seed": self.seed,
-            "parameters": self.bag.weight.numel(),
+            "parameters": self.weight.numel(),
         }
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        save_file({"weight": self.bag.weight.detach().cpu().contiguous()}, folder / WEIGHTS_FILE)
+        save_file({"weight": self.weight.detach().cpu().contiguous()}, folder / WEIGHTS_FILE)
         text = json.dumps(list(self.vocabulary), ensure_ascii=False, indent=0)
         (folder / VOCABULARY_FILE).write_text(text + "\n", encoding="utf-8")
         return {"seed": self.seed}

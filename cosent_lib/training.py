@@ -22,7 +22,6 @@ from cosent_lib.checkpoints import Progress, latest_checkpoint, parameters_of, r
 from cosent_lib.evaluation import Pairs, evaluate, pair_columns
 from cosent_lib.metrics import check_defined
 from cosent_lib.ranking import NoDemandedPairsWarning, inversion_bound
-from cosent_lib.row_adam import RowAdam
 from cosent_lib.training_errors import (
     NonFiniteLoss,
     StopBetweenSteps,
@@ -142,7 +141,7 @@ class _Loop:
         self.dense = [
             parameter
             for optimizer in self.optimizers
-            if not isinstance(optimizer.optimizer, RowAdam)
+            if not isinstance(optimizer.optimizer, torch.optim.SparseAdam)
             for group in optimizer.param_groups
             for parameter in group["params"]
         ]

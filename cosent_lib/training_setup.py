@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cosent_lib.evaluation import Pairs, pair_columns
-from cosent_lib.row_adam import RowAdam
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,7 +219,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """RowAdam for the encoder's sparse groups, AdamW for its others and for the loss's own parameters.
+    """SparseAdam for the encoder's sparse groups, AdamW for its others and for the loss's own parameters.
 
     Each group remembers its full learning rate as ``peak_lr``.
 
@@ -249,7 +248,7 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
         raise ValueError("precision 'fp16' cannot train sparse parameters; use 'bf16' or 'fp32'")
     optimizers: list[torch.optim.Optimizer] = []
     if sparse:
-        optimizers.append(RowAdam(sparse))
+        optimizers.append(torch.optim.SparseAdam(sparse))
     if dense:
         fused = all(p.device.type in ("cpu", "cuda") for group in dense for p in group["params"])
         optimizers.append(torch.optim.AdamW(dense, fused=fused))

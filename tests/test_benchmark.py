@@ -362,6 +362,23 @@ def test_spine_has_all_losses_on_equal_terms():
         assert len({frozenset(some) for some in seeds.values()}) == 1
 
 
+@pytest.mark.parametrize("suite", suites.SUITES)
+def test_recorded_runs_are_declared_and_their_settings_are_todays(suite):
+    """A default that moves makes the records that relied on it those of another run: make them again."""
+    from dataclasses import fields
+
+    from cosent_lib.training import TrainingConfig
+
+    declared = {run.key for run in suites.suite_runs(suite)}
+    resolved_on_the_spot = {"learning_rate", "loss_learning_rate", "device", "precision"}
+    for record in benchmark.load_records(suite):
+        assert record.run.key in declared, f"{record.run} is no longer declared: remove its record"
+        today = benchmark._training_config(record.run, progress=False)
+        for field in fields(TrainingConfig):
+            if field.name not in (*records.NOT_TRAINING_SETTINGS, *resolved_on_the_spot):
+                assert record.resolved["training"][field.name] == getattr(today, field.name), (record.run, field.name)
+
+
 def test_suite_runs_says_what_it_does_not_know():
     with pytest.raises(ValueError, match="'spin'"):
         suites.suite_runs("spin")

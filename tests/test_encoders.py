@@ -131,7 +131,8 @@ def test_static_gradient_is_sparse_and_touches_only_the_batch(static: SentenceEn
     static.embed(ids).sum().backward()
     gradient = static.weight.grad
     assert gradient.is_sparse
-    assert set(gradient.coalesce().indices()[0].tolist()) == set(ids[0]) | set(ids[1])
+    rows = gradient._indices()[0].tolist()  # as it comes: each row once, nothing left to add up
+    assert sorted(rows) == sorted(set(ids[0]) | set(ids[1]))
 
 
 def test_static_trains_with_sparse_adam(static: SentenceEncoder) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from cosent_lib import checkpoints
 from cosent_lib.evaluation import evaluate
 from cosent_lib.losses import make_loss
-from cosent_lib.row_adam import RowAdam
 from cosent_lib.static_encoder import StaticEncoder
 from cosent_lib.training import NonFiniteLoss, TrainingConfig, TrainingInterrupted, train
 from cosent_lib.training_setup import Batches, Objective, learning_rate_factor, make_optimizers
@@ -185,20 +184,6 @@ def test_learning_rate_without_and_with_only_warm_up() -> None:
 # --- optimisers ------------------------------------------------------------------------------------------------------
 
 
-def test_row_adam_is_sparse_adam() -> None:
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(30, 4, generator=generator, dtype=torch.float64)
-    tables = [nn.Parameter(start.clone()) for _ in range(2)]
-    optimizers = [RowAdam([tables[0]], lr=0.1), torch.optim.SparseAdam([tables[1]], lr=0.1)]
-    for _ in range(50):
-        ids = torch.randint(0, 30, (12,), generator=generator)  # with repetitions: the gradient is uncoalesced
-        for table, optimizer in zip(tables, optimizers, strict=True):
-            nn.functional.embedding(ids, table, sparse=True).pow(3).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    torch.testing.assert_close(tables[0], tables[1], rtol=0, atol=1e-12)
-
-
 def test_the_losss_parameters_are_trained_at_their_own_rate() -> None:
     encoder = static(PAIRS)
     loss = make_loss("sbert", encoder)
@@ -218,8 +203,8 @@ def test_the_losss_parameters_are_trained_at_their_own_rate() -> None:
 def test_sparse_and_dense_parameters_each_get_their_optimiser() -> None:
     encoder = static(PAIRS)
     optimizers = make_optimizers(Objective(encoder, make_loss("sbert", encoder)), quiet())
-    assert [type(optimizer) for optimizer in optimizers] == [RowAdam, torch.optim.AdamW]
-    assert optimizers[0].param_groups[0]["params"] == [encoder.bag.weight]
+    assert [type(optimizer) for optimizer in optimizers] == [torch.optim.SparseAdam, torch.optim.AdamW]
+    assert optimizers[0].param_groups[0]["params"] == [encoder.weight]
 
 
 def test_nothing_to_train_is_an_error() -> None:

@@ -36,13 +36,26 @@ def run_chapters(
         notebook = notebooks.normalise(notebooks.read(path))
         try:
             seconds = notebooks.execute(notebook, name, CHAPTERS, environment, timeout)
+            print(f"  {name}  {seconds:.1f} s  {keep(path, notebooks.normalise(notebook))}".rstrip(), flush=True)
         except ChapterFailedError as failure:
             failures.append(str(failure))
             print(f"  {name}  FAILED", flush=True)
-            continue
-        print(f"  {name}  {seconds:.1f} s  {keep(path, notebooks.normalise(notebook))}", flush=True)
     if failures:
         raise ChapterFailedError("\n".join(failures))
+
+
+def _refuse_stray_output(path: Path, notebook: NotebookNode) -> None:
+    if stray := notebooks.stray_output(notebook):
+        raise ChapterFailedError(f"{path.relative_to(ROOT).as_posix()}: {stray}")
+
+
+def _keep_strictly_in(folder: Path) -> Callable[[Path, NotebookNode], str]:
+    def keep(path: Path, notebook: NotebookNode) -> str:
+        _refuse_stray_output(path, notebook)
+        notebooks.write(notebook, folder / path.name)
+        return ""
+
+    return keep
 
 
 def _keep_in(folder: Path) -> Callable[[Path, NotebookNode], str]:
@@ -54,6 +67,7 @@ def _keep_in(folder: Path) -> Callable[[Path, NotebookNode], str]:
 
 
 def _keep_in_place(path: Path, notebook: NotebookNode) -> str:
+    _refuse_stray_output(path, notebook)
     return "changed" if notebooks.write(notebook, path) else "unchanged"
 
 
@@ -117,7 +131,7 @@ def book() -> None:
     start = time.perf_counter()
     chapters = stage(BUILD / "source")
     print("executing the chapters, without network", flush=True)
-    run_chapters(notebooks.chapter_paths(), notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_in(chapters))
+    run_chapters(notebooks.chapter_paths(), notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_strictly_in(chapters))
     executed = time.perf_counter()
     print("rendering", flush=True)
     html = render(BUILD / "source", ROOT)

@@ -175,6 +175,15 @@ def _name_cell(notebook: NotebookNode, index: int) -> str:
     return f"cell {index + 1} ({source.splitlines()[0]!r})" if source else "no cell: the kernel"
 
 
+def stray_output(notebook: NotebookNode) -> str | None:
+    """Say which cell wrote to stderr, and what; None if none did (progress bars, dropped before, do not count)."""
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name == "stderr":
+                return f"{_name_cell(notebook, index)} writes to stderr: {output.text.strip()}"
+    return None
+
+
 def execute(notebook: NotebookNode, name: str, folder: Path, environment: dict[str, str], timeout: int | None) -> float:
     """Execute all cells afresh in ``folder`` and return the seconds it took.
 

@@ -28,5 +28,5 @@ elif ! suitable "$venv/bin/python"; then
 fi
 
 echo "set-up: installing the book with the versions of constraints.txt into $venv (minutes the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+"$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
 echo "set-up: done"

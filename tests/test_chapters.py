@@ -328,3 +328,10 @@ def test_a_killed_kernel_is_reported(tmp_path: Path) -> None:
     cells = [v4.new_code_cell("import os\nos._exit(9)")]
     with pytest.raises(notebooks.ChapterFailedError, match=r"cell 1 .* killed the kernel"):
         run(v4.new_notebook(cells=cells), tmp_path)
+
+
+def test_stray_output_is_named_with_its_cell() -> None:
+    notebook = good_chapter()
+    assert notebooks.stray_output(notebook) is None
+    add_output(STDERR)(notebook)
+    assert "writes to stderr: UserWarning: beware" in str(notebooks.stray_output(notebook))

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
 
-from nbformat import NotebookNode
-
 import notebooks
 from notebooks import CHAPTERS, ROOT, ChapterFailedError
 
@@ -23,52 +21,31 @@ BUILD = ROOT / "_build"
 PAGE_FILES = ("_config.yml", "_toc.yml", "references.bib")
 
 
-def run_chapters(
-    paths: list[Path], environment: dict[str, str], timeout: int | None, keep: Callable[[Path, NotebookNode], str]
-) -> None:
-    """Execute each chapter and hand the result to ``keep``, which says in a word what became of it.
+def run_chapters(paths: list[Path], folder: Path, live: bool = False) -> None:
+    """Execute the chapters and write the results into ``folder``.
 
-    All chapters are run even if one fails; then :class:`ChapterFailedError` names those that did.
+    Without ``live`` they run offline, against the clock, and must not write to stderr. All chapters are run even if
+    one fails; then :class:`ChapterFailedError` says which, where and why.
     """
+    environment = notebooks.live_environment() if live else notebooks.offline_environment()
     failures = []
     for path in paths:
         name = path.relative_to(ROOT).as_posix()
         notebook = notebooks.normalise(notebooks.read(path))
         try:
-            seconds = notebooks.execute(notebook, name, CHAPTERS, environment, timeout)
-            print(f"  {name}  {seconds:.1f} s  {keep(path, notebooks.normalise(notebook))}".rstrip(), flush=True)
+            seconds = notebooks.execute(notebook, name, CHAPTERS, environment, None if live else notebooks.CELL_TIMEOUT)
+            stray = notebooks.stray_output(notebooks.normalise(notebook))
+            if stray and not live:
+                raise ChapterFailedError(f"{name}: {stray}")
         except ChapterFailedError as failure:
             failures.append(str(failure))
             print(f"  {name}  FAILED", flush=True)
+            continue
+        changed = notebooks.write(notebook, folder / path.name)
+        note = "" if folder != CHAPTERS else "  changed" if changed else "  unchanged"
+        print(f"  {name}  {seconds:.1f} s{note}", flush=True)
     if failures:
         raise ChapterFailedError("\n".join(failures))
-
-
-def _refuse_stray_output(path: Path, notebook: NotebookNode) -> None:
-    if stray := notebooks.stray_output(notebook):
-        raise ChapterFailedError(f"{path.relative_to(ROOT).as_posix()}: {stray}")
-
-
-def _keep_strictly_in(folder: Path) -> Callable[[Path, NotebookNode], str]:
-    def keep(path: Path, notebook: NotebookNode) -> str:
-        _refuse_stray_output(path, notebook)
-        notebooks.write(notebook, folder / path.name)
-        return ""
-
-    return keep
-
-
-def _keep_in(folder: Path) -> Callable[[Path, NotebookNode], str]:
-    def keep(path: Path, notebook: NotebookNode) -> str:
-        notebooks.write(notebook, folder / path.name)
-        return ""
-
-    return keep
-
-
-def _keep_in_place(path: Path, notebook: NotebookNode) -> str:
-    _refuse_stray_output(path, notebook)
-    return "changed" if notebooks.write(notebook, path) else "unchanged"
 
 
 def vendor_mathjax(folder: Path) -> None:
@@ -131,7 +108,9 @@ def book() -> None:
     start = time.perf_counter()
     chapters = stage(BUILD / "source")
     print("executing the chapters, without network", flush=True)
-    run_chapters(notebooks.chapter_paths(), notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_strictly_in(chapters))
+    run_chapters(
+        notebooks.chapter_paths(), notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_strictly_in(chapters)
+    )
     executed = time.perf_counter()
     print("rendering", flush=True)
     html = render(BUILD / "source", ROOT)
@@ -151,8 +130,7 @@ def stored() -> None:
 
 def in_place(prefix: str) -> None:
     """Execute the chapters in place, without network."""
-    paths = notebooks.chapter_paths(prefix)
-    run_chapters(paths, notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_in_place)
+    run_chapters(notebooks.chapter_paths(prefix), CHAPTERS)
 
 
 def live(prefix: str) -> None:
@@ -160,7 +138,7 @@ def live(prefix: str) -> None:
     folder = BUILD / "live"
     data = os.environ.get("COSENT_DATA_DIR")
     print(f"live: real data from {data}" if data else "live: no COSENT_DATA_DIR", flush=True)
-    run_chapters(notebooks.chapter_paths(prefix), notebooks.live_environment(), None, _keep_in(folder))
+    run_chapters(notebooks.chapter_paths(prefix), folder, live=True)
     print(f"the executed copies: {folder.relative_to(ROOT)}")
 
 

@@ -108,9 +108,7 @@ def book() -> None:
     start = time.perf_counter()
     chapters = stage(BUILD / "source")
     print("executing the chapters, without network", flush=True)
-    run_chapters(
-        notebooks.chapter_paths(), notebooks.offline_environment(), notebooks.CELL_TIMEOUT, _keep_strictly_in(chapters)
-    )
+    run_chapters(notebooks.chapter_paths(), chapters)
     executed = time.perf_counter()
     print("rendering", flush=True)
     html = render(BUILD / "source", ROOT)

@@ -3,6 +3,7 @@
 A user's mistake gives one line on stderr and exit code 2, an interrupt 130; ``--debug`` shows the traceback.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -207,7 +208,9 @@ def _check_output(output: Path) -> None:
     """Refuse, before anything is trained, a place where the encoder could not be saved."""
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / "encoder.json").is_file()):
         raise ValueError(f"--output {output}: exists and holds no saved encoder; name a new or empty folder")
-    output.mkdir(parents=True, exist_ok=True)
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"--output {output}: {there} cannot be written to")
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from cosent_lib.ranking import compute_dtype
+
 
 def unit(x: Tensor) -> Tensor:
     """Scale the rows of ``x: [..., dim]`` to length 1, in float32 or better; zero rows stay zero with zero gradient."""
     x = x if x.dtype == torch.float64 else x.float()
-    # Dividing by the largest entry first keeps the squares from overflowing or vanishing; as the result does not
-    # depend on the length of x, the divisor may be treated as a constant.
-    largest = x.detach().abs().amax(-1, keepdim=True)
-    x = x / torch.where(largest == 0, 1, largest)
-    square = x.square().sum(-1, keepdim=True)
-    return x * torch.where(square == 0, 0, torch.where(square == 0, 1, square).rsqrt())
+    # In float64 the squares neither overflow nor vanish. A zero row is divided by 1 and then replaced by a constant:
+    # dividing it by some tiny number instead would give it a gradient of 1/tiny.
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=compute_dtype(x))
+    is_zero = length == 0
+    return torch.where(is_zero, 0, x / torch.where(is_zero, 1, length).to(x.dtype))
 
 
 def cosine(u: Tensor, v: Tensor) -> Tensor:

@@ -211,6 +211,7 @@ def test_mistakes_take_one_line_and_exit_code_two(call, own, tmp_path, monkeypat
         assert err.startswith("error: ")
         assert named in err, (words, err)
     assert (tmp_path / "full" / "thesis.txt").read_text() == "precious"
+    assert not (tmp_path / "run").exists()  # a mistake leaves nothing behind
 
 
 def test_malformed_row_names_file_line_and_value(call, tmp_path):

@@ -89,8 +89,10 @@ def test_tiny_values_are_not_rounded_to_zero() -> None:
     assert math.log(1 + math.exp(-40)) == 0.0
 
 
+@pytest.mark.parametrize("small", [0, ranking.SMALL], ids=["by level", "by sorting"])
 @pytest.mark.parametrize("kind", LABELS)
-def test_every_size_up_to_300_against_brute_force(kind: str) -> None:
+def test_every_size_up_to_300_against_brute_force(kind: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SMALL", small)
     generator = torch.Generator().manual_seed(2)
     for n in range(1, 301):
         size = (1e-6, 0.1, 1.0, 20.0, 400.0, 1e4)[n % 6]
@@ -253,10 +255,14 @@ def test_invariances(items: list[tuple[float, int]], shift: float) -> None:
         torch.testing.assert_close(loss, same, rtol=1e-11, atol=1e-11)
 
 
-def test_accepts_boolean_and_integer_labels() -> None:
+def test_accepts_labels_of_any_real_type() -> None:
     scores = torch.tensor([0.2, -0.5, 0.1])
     expected = rank_loss(scores, torch.tensor([0.0, 1.0, 0.0]))
-    for labels in (torch.tensor([False, True, False]), torch.tensor([0, 1, 0], dtype=torch.uint8)):
+    for labels in (
+        torch.tensor([False, True, False]),
+        torch.tensor([0, 1, 0], dtype=torch.uint8),
+        torch.tensor([0, 1, 0]).bfloat16(),
+    ):
         assert torch.equal(rank_loss(scores, labels), expected)
 
 

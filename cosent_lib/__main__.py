@@ -74,13 +74,9 @@ def train(
 ) -> None:
     """Train an encoder on TASK, keep the best state by validation, report test once."""
     from cosent_lib.benchmark import Run, perform
-    from cosent_lib.records import to_json, write_atomically
 
     _check_output(output)
-    training = {
-        "epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "learning_rate": learning_rate,
-        "device": device, "precision": precision,
-    }  # fmt: skip
+    training = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "learning_rate": learning_rate}
     run = Run(
         suite="command_line",
         task=task,
@@ -88,16 +84,11 @@ def train(
         encoder=encoder,
         loss=loss,
         loss_options=_given({"scale": scale, "margin": margin}),
-        training=_given(training),
+        training=_given(training | {"device": device, "precision": precision}),
         seed=seed,
         score_range=_range(score_range),
     )
-    record, trained = perform(run, progress=progress)
-    trained.save(output)
-    write_atomically(output / "record.json", to_json(record))
-    typer.echo(f"{run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
-    typer.echo(_metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
-    typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
+    _finish(output, *perform(run, progress=progress))
 
 
 @app.command(
@@ -202,6 +193,17 @@ def _chosen(suite: str, only: str) -> list[Any]:
             f"no run of suite {suite!r} contains {only!r}; see: python -m cosent_lib benchmark {suite} --list"
         )
     return runs
+
+
+def _finish(output: Path, record: Any, trained: Any) -> None:
+    """Save a trained encoder with its record, and say how good it is."""
+    from cosent_lib.records import to_json, write_atomically
+
+    trained.save(output)
+    write_atomically(output / "record.json", to_json(record))
+    typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
+    typer.echo(_metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
+    typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
 
 
 def _check_output(output: Path) -> None:

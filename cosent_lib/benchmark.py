@@ -88,8 +88,8 @@ def execute(run: Run, *, progress: bool = True) -> Record:
 def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncoder]":
     """As `execute`, and return the trained encoder too."""
     from cosent_lib.encoders import load_encoder
-    from cosent_lib.evaluation import evaluate
-    from cosent_lib.losses import make_loss
+    from cosent_lib.evaluation import evaluate, evaluate_classifier
+    from cosent_lib.losses import SoftmaxLoss, make_loss
     from cosent_lib.training import train
 
     config = _training_config(run, progress)
@@ -101,18 +101,21 @@ def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncode
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run))
+    untrained = evaluate(encoder, splits["test"]) if "test" in splits else None
     result = train(encoder, loss, pairs, config, splits.get("validation"))
     started = time.perf_counter()
-    metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None}
-    for name in splits.keys() - {"train", "validation"}:  # test, and what else a task holds back
+    metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
+    for name in [name for name in splits if name not in ("train", "validation")]:  # test, and what else a task or the run holds back
         metrics[name] = evaluate(encoder, splits[name], _threshold_pairs(splits, name))
+        if isinstance(loss, SoftmaxLoss):
+            metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
     resolved = _resolved(pairs, encoder, loss, config)
     return _record(run, splits, result, metrics, resolved, seconds), encoder
 
 
 def load_splits(run: Run) -> "dict[str, Dataset]":
-    """The splits that the run's task has: ``train`` always, others where they exist.
+    """The splits that the run's task has, ``train`` always, others where they exist; and those it names besides.
 
     Raises:
         DataUnavailable, MalformedRow: From `load_pairs`; a split that exists but cannot be had is an error.
@@ -126,6 +129,11 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
         raise ValueError(f"task {run.task!r} has no training split, only {', '.join(names)}")
     wanted = dict.fromkeys(["train", *names])
     splits = {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in wanted}
+    for place in run.also_judge:
+        task, slash, name = place.rpartition("/")
+        if not slash:
+            raise ValueError(f"also_judge holds {place!r}, expected TASK/SPLIT")
+        splits[place] = load_pairs(task, name, run.source)
     for name, pairs in splits.items():  # now, not after the training
         if name != "train":
             check_defined(np.asarray(pairs["score"][:]), f"labels of {run.task} {name}")

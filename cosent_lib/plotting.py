@@ -112,13 +112,7 @@ def plot_scores_by_loss(
     rows = list(dict.fromkeys(frame[row]))
     for height, name in enumerate(rows):
         values = frame.loc[frame[row] == name, score].to_numpy(dtype=np.float64)
-        mean, half = mean_interval(values)
-        marked = name in highlight
-        colour, marker = (PALETTE[1], "s") if marked else (PALETTE[0], "o")
-        # runs stand a little above the line of their mean, so that neither hides the other
-        ax.plot(values, np.full(len(values), height - 0.22), "o", mfc="none", mec=colour, ms=5, mew=1.2)
-        error = None if math.isnan(half) else half
-        ax.errorbar(mean, height, xerr=error, fmt=marker, color=colour, capsize=4, ms=8)
+        _draw_runs(ax, height, values, marked=name in highlight)
     ax.set_yticks(range(len(rows)), [(names or {}).get(name, str(name)) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.6)
     ax.set_xlabel(score.replace("_", " ") if xlabel is None else xlabel)
@@ -149,14 +143,9 @@ def plot_training_curves(
     Raises:
         ValueError: More than six histories, a missing column, or ``smooth`` outside [0, 1).
     """
-    if not 0 <= smooth < 1:
-        raise ValueError(f"smooth must be in [0, 1), got {smooth}")
-    if len(histories) > len(PALETTE):
-        raise ValueError(f"at most {len(PALETTE)} curves can be told apart, got {len(histories)}")
+    _check_curves(histories, column, smooth)
     ax = plt.gca() if ax is None else ax
     for i, (name, history) in enumerate(histories.items()):
-        if not {"step", column} <= set(history.columns):
-            raise ValueError(f"the history {name!r} needs columns 'step' and {column!r}, has {list(history.columns)}")
         steps, values = history["step"], history[column].astype("float64")
         drawn = values.ewm(alpha=1 - smooth).mean() if smooth else values
         if smooth:
@@ -200,20 +189,39 @@ def plot_items_on_line(
     levels = _levels(levels_of)
     ax = plt.gca() if ax is None else ax
     heights = np.searchsorted(levels, levels_of)
-    for i, level in enumerate(levels):
-        at = values[levels_of == level]
+    for i in range(len(levels)):
+        at = values[heights == i]
         ax.axhline(i, color=INK, linewidth=0.8, alpha=0.5, zorder=0)
         ax.plot(at, np.full(len(at), i), MARKERS[i], color=PALETTE[i], markersize=10, linestyle="none")
     span = float(np.ptp(values)) or 1.0
     if pushes is not None:
         _draw_pushes(ax, values, heights, _paired(pushes, labels, "pushes", "labels")[0], 0.25 * span)
     ax.set_yticks(range(len(levels)), [_level_name(level, names, "label ") for level in levels])
-    ax.set(xlabel=xlabel, ylim=(-0.5, len(levels) - 0.3))
-    ax.set_xlim(values.min() - 0.3 * span, values.max() + 0.3 * span)
+    limits = (values.min() - 0.3 * span, values.max() + 0.3 * span)
+    ax.set(xlabel=xlabel, xlim=limits, ylim=(-0.5, len(levels) - 0.3))
     ax.locator_params(axis="x", nbins=5)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def _draw_runs(ax: Axes, height: float, values: NDArray[Any], marked: bool) -> None:
+    """The runs as open points a little above the line of their mean, so that neither hides the other."""
+    mean, half = mean_interval(values)
+    colour, marker = (PALETTE[1], "s") if marked else (PALETTE[0], "o")
+    ax.plot(values, np.full(len(values), height - 0.22), "o", mfc="none", mec=colour, ms=5, mew=1.2)
+    error = None if math.isnan(half) else half
+    ax.errorbar(mean, height, xerr=error, fmt=marker, color=colour, capsize=4, ms=8)
+
+
+def _check_curves(histories: Mapping[str, pd.DataFrame], column: str, smooth: float) -> None:
+    if not 0 <= smooth < 1:
+        raise ValueError(f"smooth must be in [0, 1), got {smooth}")
+    if len(histories) > len(PALETTE):
+        raise ValueError(f"at most {len(PALETTE)} curves can be told apart, got {len(histories)}")
+    for name, history in histories.items():
+        if not {"step", column} <= set(history.columns):
+            raise ValueError(f"the history {name!r} needs columns 'step' and {column!r}, has {list(history.columns)}")
 
 
 def _draw_pushes(ax: Axes, at: NDArray[Any], heights: NDArray[Any], pushes: NDArray[Any], longest_arrow: float) -> None:

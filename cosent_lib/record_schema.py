@@ -17,7 +17,7 @@ _NUMBER_OR_NULL = (*_NUMBER, type(None))
 _FIELDS: dict[str, tuple[type, ...]] = {
     "suite": (str,), "task": (str,), "encoder": (str,), "loss": (str,), "source": (str,),
     "encoder_options": (dict,), "loss_options": (dict,), "training": (dict,), "seed": (int,),
-    "score_range": (list, type(None)), "resolved": (dict,), "data": (dict,), "metrics": (dict,),
+    "score_range": (list, type(None)), "also_judge": (list,), "resolved": (dict,), "data": (dict,), "metrics": (dict,),
     "history": (dict,), "evaluations": (list,), "best_step": (int, type(None)), "steps": (int,),
     "batches_without_order": (int,), "wall_time_s": (dict,), "hardware": (dict,), "versions": (dict,),
     "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,), "schema_version": (int,),

@@ -35,6 +35,7 @@ class Run:
         training: Fields of `TrainingConfig`, but for seed, progress and checkpoints.
         seed: Seeds the encoder, the loss's own parameters and the order of the batches.
         score_range: Range of the scores, for ``csv:`` tasks.
+        also_judge: Splits of other tasks to evaluate on at the end, as ``TASK/SPLIT``.
     """
 
     suite: str
@@ -47,6 +48,7 @@ class Run:
     training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     score_range: tuple[float, float] | None = None
+    also_judge: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wrong = [name for name in NOT_TRAINING_SETTINGS if name in self.training]
@@ -54,6 +56,7 @@ class Run:
             raise ValueError(f"Run.training must not hold {', '.join(wrong)}: these do not belong to it")
         for name in ("encoder_options", "loss_options", "training"):
             object.__setattr__(self, name, json_value(dict(getattr(self, name)), f"Run.{name}"))
+        object.__setattr__(self, "also_judge", tuple(self.also_judge))
         if self.score_range is not None:
             low, high = self.score_range
             object.__setattr__(self, "score_range", (float(low), float(high)))
@@ -95,8 +98,10 @@ class Record:
         resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
         data: For each split used: ``rows``, ``sha256`` and ``origin`` (`fingerprint` and `origin` of
             `cosent_lib.data`).
-        metrics: ``validation``, ``test`` and any other split that the task holds back, each as from `evaluate`;
-            None where there is no such split. All but validation were evaluated once, after the choice on it.
+        metrics: ``validation``, ``test`` and any other split that the task holds back or the run names, each as
+            from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT; None where there is no such split. All
+            but validation were evaluated once, after the choice on it. ``test_untrained`` is the same split before
+            the first step.
         history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
         evaluations: Metrics on the validation split during training.
         best_step, steps, batches_without_order: As in `TrainingResult`.

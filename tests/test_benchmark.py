@@ -496,9 +496,23 @@ def test_live_and_recorded_give_the_same(executed, tmp_path):
 
 def test_every_split_held_back_is_judged():
     record = benchmark.execute(make_run(task="builtin_random"), progress=False)
-    assert set(record.metrics) == {"validation", "test", "test_random"}
+    assert set(record.metrics) == {"validation", "test", "test_untrained", "test_random"}
     assert "accuracy" in record.metrics["test_random"]
     assert record.data["test_random"]["origin"].startswith("builtin ")
+
+
+def test_splits_of_other_tasks_are_judged_too():
+    record = benchmark.execute(
+        make_run(task="builtin", loss="sbert", also_judge=["builtin_graded/test"]), progress=False
+    )
+    graded = record.metrics["builtin_graded/test"]
+    assert "auc" in graded
+    assert "accuracy" not in graded  # no threshold for grades
+    assert record.data["builtin_graded/test"]["rows"] == 3000
+    assert 0 <= record.metrics["test"]["classifier_accuracy"] <= 1
+    assert record.metrics["test_untrained"]["spearman"] != record.metrics["test"]["spearman"]
+    with pytest.raises(ValueError, match="also_judge holds 'builtin_graded', expected TASK/SPLIT"):
+        benchmark.execute(make_run(also_judge=["builtin_graded"]), progress=False)
 
 
 def test_test_split_is_evaluated_once_and_after_training(own, monkeypatch):
@@ -527,8 +541,9 @@ def test_test_split_is_evaluated_once_and_after_training(own, monkeypatch):
     monkeypatch.setattr(cosent_lib.evaluation, "evaluate", evaluate)
     monkeypatch.setattr(cosent_lib.training, "train", train)
     benchmark.execute(make_run(task=own), progress=False)
-    assert events.count("test") == 1
-    assert events.index("test") > events.index("trained")
+    before, after = events[: events.index("trained")], events[events.index("trained") :]
+    assert before.count("test") == 1  # the untrained encoder, a baseline that nothing is chosen by
+    assert after.count("test") == 1
 
 
 def test_seed_reaches_a_loss_with_weights_of_its_own(own, monkeypatch):

@@ -122,7 +122,9 @@ def test_own_data_without_validation_and_test(call, tmp_path):
     assert code == 0
     assert "no validation" in err
     assert "spearman" not in out
-    assert benchmark.read_record(tmp_path / "run" / "record.json").metrics == {"validation": None, "test": None}
+    assert benchmark.read_record(tmp_path / "run" / "record.json").metrics == dict.fromkeys(
+        ("validation", "test", "test_untrained")
+    )
 
 
 def test_data_lists_tasks_and_describes_one(call):

@@ -197,8 +197,7 @@ def plot_items_on_line(
     if pushes is not None:
         _draw_pushes(ax, values, heights, _paired(pushes, labels, "pushes", "labels")[0], 0.25 * span)
     ax.set_yticks(range(len(levels)), [_level_name(level, names, "label ") for level in levels])
-    limits = (values.min() - 0.3 * span, values.max() + 0.3 * span)
-    ax.set(xlabel=xlabel, xlim=limits, ylim=(-0.5, len(levels) - 0.3))
+    ax.set(xlabel=xlabel, xlim=(values.min() - 0.3 * span, values.max() + 0.3 * span), ylim=(-0.5, len(levels) - 0.3))
     ax.locator_params(axis="x", nbins=5)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)

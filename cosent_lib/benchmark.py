@@ -105,7 +105,7 @@ def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncode
     result = train(encoder, loss, pairs, config, splits.get("validation"))
     started = time.perf_counter()
     metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
-    for name in [name for name in splits if name not in ("train", "validation")]:  # test, and what else a task or the run holds back
+    for name in [name for name in splits if name not in ("train", "validation")]:  # all that is held back
         metrics[name] = evaluate(encoder, splits[name], _threshold_pairs(splits, name))
         if isinstance(loss, SoftmaxLoss):
             metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]

@@ -1,6 +1,6 @@
 # Every target sets up what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test notebooks live lint serve clean
+.PHONY: help setup book test notebooks live lint format serve clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -34,6 +34,10 @@ live: $(STAMP)  ## run every experiment for real; copies in _build/live, the sou
 
 lint: $(STAMP)  ## style, formatting, types and workflow files only
 	@$(RUN) tools/check.py lint types
+
+format: $(STAMP)  ## put Python and notebooks into the form that lint asks for
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
 
 serve: $(STAMP)  ## show the rendered book on localhost:8000 (PORT=…)
 	@test -f _build/html/index.html || { echo "error: no book yet, run make book first" >&2; exit 1; }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from notebooks import CELL_TIMEOUT, ROOT, chapter_paths, offline_environment
 
-COVERAGE_FLOOR = 85  # percent of cosent_lib's lines
+COVERAGE_FLOOR = 90  # percent of cosent_lib's lines
 STORED_SITE = ROOT / "_build" / "stored" / "_build" / "html"
 WORKFLOWS = ROOT / ".github" / "workflows"
 
@@ -43,27 +43,23 @@ def lint_commands() -> list[list[str]]:
     """Style and formatting of all Python, notebooks included; workflow and citation files against their schemas."""
     workflows = [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]
     return [
-        _python("-m", "ruff", "check", "--quiet", "."),
-        _python("-m", "ruff", "format", "--check", "--quiet", "--diff", "."),
+        _python("-m", "ruff", "check", "."),
+        _python("-m", "ruff", "format", "--check", "."),
         _tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows),
         _tool("check-jsonschema", "--builtin-schema", "vendor.citation-file-format", "CITATION.cff"),
     ]
 
 
 def pytest_command(step: str) -> list[str]:
-    """Return the pytest call of a step: ``unit``, ``notebooks`` (nbval) or ``site``."""
-    arguments = {
-        "unit": [
-            *("-m", "not site", "--cov=cosent_lib", "--cov-report=term:skip-covered"),
-            f"--cov-fail-under={COVERAGE_FLOOR}",
-        ],
-        "notebooks": [
-            *("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"),
-            *(path.relative_to(ROOT).as_posix() for path in chapter_paths()),
-        ],
-        "site": ["-m", "site", "tests/test_site.py"],
-    }
-    return _python("-m", "pytest", "-q", *arguments[step])
+    """Return the pytest call of a step: ``unit`` (under coverage), ``notebooks`` (nbval) or ``site``."""
+    if step == "unit":
+        # coverage starts pytest, not the other way round: pytest's own configuration imports the library.
+        return _python("-m", "coverage", "run", "--source=cosent_lib", "-m", "pytest", "-q", "-m", "not site")
+    if step == "site":
+        return _python("-m", "pytest", "-q", "-m", "site", "tests/test_site.py")
+    chapters = [path.relative_to(ROOT).as_posix() for path in chapter_paths()]
+    nbval = ("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}")
+    return _python("-m", "pytest", "-q", *nbval, *chapters)
 
 
 def count(report: Path, returncode: int) -> tuple[int, int, int]:
@@ -75,14 +71,14 @@ def count(report: Path, returncode: int) -> tuple[int, int, int]:
         sum(int(suite.get(key, "0")) for suite in suites for key in keys)
         for keys in (("tests",), ("failures", "errors"), ("skipped",))
     )
-    if returncode != 0 and wrong == 0:  # nothing collected, or coverage below its floor
+    if returncode != 0 and wrong == 0:  # interrupted, or nothing collected
         wrong, total = 1, total + 1
     return total - wrong - skipped, wrong, skipped
 
 
 def run_tests(step: str) -> tuple[int, int, int]:
     """Run one pytest step and count its tests."""
-    environment = {"unit": dict(os.environ), "notebooks": offline_environment()}.get(step) or dict(os.environ)
+    environment = offline_environment() if step == "notebooks" else dict(os.environ)
     environment["COSENT_SITE"] = str(STORED_SITE)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -97,12 +93,22 @@ def run_commands(commands: list[list[str]]) -> tuple[int, int, int]:
     return (1, 0, 0) if not any(codes) else (0, 1, 0)
 
 
+def run_unit_tests() -> tuple[int, int, int]:
+    """Run the unit tests and hold the lines they cover to the floor, which is one check more."""
+    passed, failed, skipped = run_tests("unit")
+    report = _python("-m", "coverage", "report", "--skip-covered", f"--fail-under={COVERAGE_FLOOR}")
+    covered, uncovered, _ = run_commands([report])
+    return passed + covered, failed + uncovered, skipped
+
+
 def run_step(step: str) -> Outcome:
     """Run one step by its name."""
     print(f"\n=== {step}", flush=True)
     start = time.perf_counter()
     if step == "lint":
         counts = run_commands(lint_commands())
+    elif step == "unit":
+        counts = run_unit_tests()
     elif step == "types":
         counts = run_commands([_python("-m", "mypy")])
     elif step == "render":

@@ -88,7 +88,7 @@ def render(staged: Path, output: Path) -> Path:
     for old in (html, html.parent / ".doctrees"):
         shutil.rmtree(old, ignore_errors=True)
     builder = Path(sys.executable).with_name("jupyter-book")
-    command = [str(builder), "build", str(staged), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    command = [str(builder), "build", str(staged), "--path-output", str(output), "-W", "-n", "--keep-going", "-q"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONWARNINGS": "ignore"}, check=False)
     if done.returncode != 0:
         raise SystemExit("error: the book does not render without warnings; they stand above")

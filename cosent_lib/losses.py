@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cosent_lib.item_losses import circle_loss, cross_entropy, multilabel_loss
 from cosent_lib.pair_loss import PairLoss, cosine
 from cosent_lib.ranking_losses import AnglELoss, CoSENTLoss, MultipleNegativesRankingLoss, PairwiseLogisticLoss
+from cosent_lib.scale import suggest_scale
 
 __all__ = [
     "LOSSES",
@@ -32,6 +33,7 @@ __all__ = [
     "cross_entropy",
     "make_loss",
     "multilabel_loss",
+    "suggest_scale",
 ]
 
 FEATURES = ("u", "v", "|u-v|", "u*v")

@@ -3,6 +3,7 @@
 A user's mistake gives one line on stderr and exit code 2, an interrupt 130; ``--debug`` shows the traceback.
 """
 
+import json
 import os
 import sys
 import warnings
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from cosent_lib.printing import aligned, label_shares, metrics_table
 
 
 def _examples(*calls: str) -> str:
@@ -61,6 +64,12 @@ def train(
     ] = "cosent",
     scale: Annotated[float | None, typer.Option(help="The λ of ranking losses (default: the loss's own, 20).")] = None,
     margin: Annotated[float | None, typer.Option(help="Margin of cosine_margin or cosent.")] = None,
+    loss_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Any other option of the loss, as name=value; repeat for more: num_labels=6, learn_scale=true."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs (default 1).")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch (default 64).")] = None,
@@ -83,7 +92,7 @@ def train(
         source=source,
         encoder=encoder,
         loss=loss,
-        loss_options=_given({"scale": scale, "margin": margin}),
+        loss_options=_given({"scale": scale, "margin": margin}) | _named(loss_option or []),
         training=_given(training | {"device": device, "precision": precision}),
         seed=seed,
         score_range=_range(score_range),
@@ -117,7 +126,7 @@ def evaluate(
     fitting = None if threshold_split is None else load_pairs(task, threshold_split, source, score_range=limits)
     metrics = judge(load_encoder(encoder), pairs, fitting, progress=progress)
     typer.echo(f"{encoder} on {task} {split}: {len(pairs)} pairs")
-    typer.echo(_metrics_table({split: metrics}))
+    typer.echo(metrics_table({split: metrics}))
 
 
 @app.command(epilog=_examples("data", "data lcqmc"))
@@ -131,15 +140,15 @@ def data(
 
     if task is None:
         rows = [[name, item.language, ", ".join(item.splits), item.description] for name, item in TASKS.items()]
-        typer.echo(_aligned([["task", "language", "splits", "what it is"], *rows]))
+        typer.echo(aligned([["task", "language", "splits", "what it is"], *rows]))
         return
     from cosent_lib.data import load_pairs, split_names
 
     lines = [["split", "rows", "share of each label"]]
     for split in split_names(task):
         pairs = load_pairs(task, split, source, score_range=_range(score_range))
-        lines.append([split, str(len(pairs)), _label_shares(pairs["score"][:])])
-    typer.echo(_aligned(lines))
+        lines.append([split, str(len(pairs)), label_shares(pairs["score"][:])])
+    typer.echo(aligned(lines))
 
 
 @app.command(epilog=_examples("benchmark spine --list", 'benchmark spine --only "lcqmc · static · cosent"'))
@@ -157,7 +166,7 @@ def benchmark(
     missing = missing_runs(runs, folder)
     if list_runs:
         absent = {run.key for run in missing}
-        typer.echo(_aligned([["missing" if run.key in absent else "recorded", str(run)] for run in runs]))
+        typer.echo(aligned([["missing" if run.key in absent else "recorded", str(run)] for run in runs]))
     typer.echo(f"{suite}: {len(runs) - len(missing)} of {len(runs)} runs are recorded")
     if not list_runs:
         run_missing(missing, typer.echo, folder, progress)
@@ -202,7 +211,7 @@ def _finish(output: Path, record: Any, trained: Any) -> None:
     trained.save(output)
     write_atomically(output / "record.json", to_json(record))
     typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
-    typer.echo(_metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
+    typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
     typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
 
 
@@ -219,6 +228,20 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def _named(settings: list[str]) -> dict[str, Any]:
+    """Settings given as name=value, the value as JSON (6, 0.5, true, ["u", "v"]) or else as text."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--loss-option {setting!r}: expected name=value, such as num_labels=6")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
 def _range(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
@@ -227,29 +250,6 @@ def _range(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise ValueError(f"--score-range {text!r}: expected two numbers such as 0,5") from None
     return low, high
-
-
-def _label_shares(scores: Any, most: int = 6) -> str:
-    from collections import Counter
-
-    counts = Counter(scores)
-    if len(counts) > most:
-        return f"{len(counts)} different values, mean {sum(scores) / len(scores):.3f}"
-    return "  ".join(f"{label:g}: {100 * counts[label] / len(scores):.1f} %" for label in sorted(counts))
-
-
-def _metrics_table(metrics: dict[str, Any]) -> str:
-    names = list(dict.fromkeys(name for values in metrics.values() for name in values))
-    lines = [["", *metrics]]
-    for name in names:
-        values = [values.get(name) for values in metrics.values()]
-        lines.append([name, *("–" if value is None else f"{value:.4f}" for value in values)])
-    return _aligned(lines)
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def main(arguments: list[str] | None = None) -> int:

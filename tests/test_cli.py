@@ -69,6 +69,18 @@ def test_train_saves_an_encoder_and_its_record(trained, own):
     assert dict(record.metrics["test"]) == judged
 
 
+def test_loss_options_are_values_by_name(call, own, tmp_path):
+    words = ["train", own, "--loss", "sbert", "--output", tmp_path / "x", *SHORT]
+    code, _, _ = call(*words, "--loss-option", "num_labels=3", "--loss-option", 'features=["|u-v|"]')
+    assert code == 0
+    assert benchmark.read_record(tmp_path / "x" / "record.json").run.loss_options == {
+        "num_labels": 3,
+        "features": ["|u-v|"],
+    }
+    code, _, err = call(*words, "--loss-option", "num_labels")
+    assert (code, err) == (2, "error: --loss-option 'num_labels': expected name=value, such as num_labels=6\n")
+
+
 def test_train_prints_an_aligned_table_of_validation_and_test(call, tmp_path):
     code, out, err = call("train", "builtin_graded", "--loss", "sbert", "--output", tmp_path / "x", *SHORT)
     assert code == 0

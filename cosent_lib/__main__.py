@@ -220,6 +220,8 @@ def _check_output(output: Path) -> None:
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / "encoder.json").is_file()):
         raise ValueError(f"--output {output}: exists and holds no saved encoder; name a new or empty folder")
     there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"--output {output}: {there} is a file, not a folder")
     if not os.access(there, os.W_OK):
         raise ValueError(f"--output {output}: {there} cannot be written to")
 
@@ -266,6 +268,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug or not _is_users(error):
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # no command given: its message is the help page
+            typer.echo(error.format_message(), err=True)  # type: ignore[attr-defined]
+            return 2
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         typer.echo(f"error: {' '.join(message.split())}", err=True)
         return 2

@@ -6,21 +6,19 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosent_lib.provenance import commit_of_library, hardware, versions
+from cosent_lib.outcome import make_record, resolved_settings
 from cosent_lib.records import (
     NOT_TRAINING_SETTINGS,
     DamagedRecord,
     Record,
     Run,
-    json_value,
     load_records,
     read_record,
     record_path,
@@ -29,19 +27,15 @@ from cosent_lib.records import (
 from cosent_lib.tables import table, to_frame
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import torch
     from datasets import Dataset
 
     from cosent_lib.encoders import SentenceEncoder
-    from cosent_lib.training import TrainingConfig, TrainingResult
+    from cosent_lib.training import TrainingConfig
 
 __all__ = [
     "DamagedRecord", "Record", "RecordMissing", "Run", "execute", "load_records", "load_splits", "missing_runs",
     "perform", "read_record", "record_path", "recorded_or_live", "run_missing", "save_record", "table", "to_frame",
 ]  # fmt: skip
-
-HISTORY_POINTS = 200
 
 
 class RecordMissing(LookupError):  # noqa: N818
@@ -88,7 +82,7 @@ def execute(run: Run, *, progress: bool = True) -> Record:
 def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncoder]":
     """As `execute`, and return the trained encoder too."""
     from cosent_lib.encoders import load_encoder
-    from cosent_lib.evaluation import evaluate, evaluate_classifier
+    from cosent_lib.evaluation import evaluate_classifier
     from cosent_lib.losses import SoftmaxLoss, make_loss
     from cosent_lib.training import train
 
@@ -101,17 +95,31 @@ def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncode
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run))
-    untrained = evaluate(encoder, splits["test"]) if "test" in splits else None
+    untrained = _judged(encoder, splits, "test") if "test" in splits else None
     result = train(encoder, loss, pairs, config, splits.get("validation"))
     started = time.perf_counter()
     metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
     for name in [name for name in splits if name not in ("train", "validation")]:  # all that is held back
-        metrics[name] = evaluate(encoder, splits[name], _threshold_pairs(splits, name))
+        metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
         if isinstance(loss, SoftmaxLoss):
             metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
-    resolved = _resolved(pairs, encoder, loss, config)
-    return _record(run, splits, result, metrics, resolved, seconds), encoder
+    resolved = resolved_settings(pairs, encoder, loss, config)
+    return make_record(run, splits, result, metrics, resolved, seconds), encoder
+
+
+def _judged(
+    encoder: "SentenceEncoder", splits: "dict[str, Dataset]", name: str, threshold_pairs: "Dataset | None" = None
+) -> dict[str, float | None]:
+    """Metrics of a split; where cosines are all equal, a warning and None, so that a finished training is kept."""
+    from cosent_lib.evaluation import evaluate
+    from cosent_lib.metrics import UndefinedMetric
+
+    try:
+        return dict(evaluate(encoder, splits[name], threshold_pairs))
+    except UndefinedMetric as error:
+        warnings.warn(f"{name}: {error}", stacklevel=3)
+        return {"spearman": None}
 
 
 def load_splits(run: Run) -> "dict[str, Dataset]":
@@ -225,75 +233,3 @@ def _loss_options(run: Run) -> dict[str, Any]:
 
     draws = run.loss in LOSSES and "seed" in signature(LOSSES[run.loss][0]).parameters
     return ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
-
-
-def _resolved(pairs: "Dataset", encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig") -> dict:
-    """What the declared settings came to, in full; asked of the code that uses them, not worked out again."""
-    from cosent_lib.data import origin
-    from cosent_lib.training_setup import PRECISIONS, Objective, make_accelerator, make_optimizers
-
-    accelerator = make_accelerator(config)
-    own = {id(parameter) for parameter in loss.parameters()}
-    groups = [
-        group for optimizer in make_optimizers(Objective(encoder, loss), config) for group in optimizer.param_groups
-    ]
-    loss_rates = [group["peak_lr"] for group in groups if any(id(p) in own for p in group["params"])]
-    training = asdict(config) | {
-        "learning_rate": groups[0]["peak_lr"],
-        "loss_learning_rate": loss_rates[0] if loss_rates else None,
-        "device": accelerator.device.type,
-        "precision": {theirs: ours for ours, theirs in PRECISIONS.items()}[accelerator.mixed_precision],
-    }
-    # the options as they stand at the end, so that a learned λ is stated as it came out
-    options = {name: getattr(loss, name) for name in signature(type(loss)).parameters if hasattr(loss, name)}
-    return {
-        "source": origin(pairs).partition(" ")[0],
-        "encoder": encoder.settings(),
-        "loss": {"class": type(loss).__name__} | options,
-        "training": {name: value for name, value in training.items() if name not in NOT_TRAINING_SETTINGS},
-    }
-
-
-def _record(
-    run: Run,
-    splits: "dict[str, Dataset]",
-    result: "TrainingResult",
-    metrics: dict[str, Any],
-    resolved: dict[str, Any],
-    seconds: dict[str, float],
-) -> Record:
-    from cosent_lib.data import fingerprint, origin
-
-    commit, dirty = commit_of_library()
-    values: dict[str, Any] = {
-        "resolved": resolved,
-        "data": {
-            name: {"rows": len(pairs), "sha256": fingerprint(pairs), "origin": origin(pairs)}
-            for name, pairs in splits.items()
-        },
-        "metrics": metrics,
-        "history": _thinned(result.history),
-        "evaluations": result.evaluations.to_dict("records"),
-        "best_step": result.best_step,
-        "steps": result.steps,
-        "batches_without_order": result.batches_without_order,
-        "wall_time_s": {name: round(value, 3) for name, value in seconds.items()},
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit,
-        "dirty": dirty,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return Record(run=run, **json_value(values, "record"))
-
-
-def _thinned(history: "pd.DataFrame") -> dict[str, list[float]]:
-    """At most `HISTORY_POINTS` rows at even distances, first and last among them, to six digits."""
-    count = min(len(history), HISTORY_POINTS)
-    rows = [round(i * (len(history) - 1) / max(count - 1, 1)) for i in range(count)]
-    thin = history.iloc[rows]
-    return {
-        "step": [int(step) for step in thin["step"]],
-        "loss": [float(f"{value:.6g}") for value in thin["loss"]],
-        "inversion_bound": [float(f"{value:.6g}") for value in thin["inversion_bound"]],
-    }

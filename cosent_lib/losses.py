@@ -50,6 +50,9 @@ class CosineEmbeddingLoss(PairLoss):
     Args:
         margin: the cosine above which negatives are pushed away, in [−1, 1].
 
+    Raises:
+        ValueError: for a margin outside this range.
+
     Source: Su 2022 (Scientific Spaces 8847), eqs. 1 and 3; Chapter 6.
     """
 
@@ -91,6 +94,9 @@ class SoftmaxLoss(PairLoss):
         features: any of ``"u"``, ``"v"``, ``"|u-v|"``, ``"u*v"``, concatenated in this order.
         seed: of the classifier's initial weights; torch's global random state is left alone.
 
+    Raises:
+        ValueError: for fewer than two classes, or unknown features.
+
     Source: Reimers & Gurevych 2019 (arXiv 1908.10084), "classification objective"; Chapter 7.
     """
 
@@ -115,7 +121,7 @@ class SoftmaxLoss(PairLoss):
 
     def classes(self, labels: Tensor) -> Tensor:
         """Return the class of each label in [0, 1], ``[batch]`` of int64."""
-        return (labels.double() * (self.num_labels - 1) + 0.5).floor().long()
+        return (labels.float() * (self.num_labels - 1) + 0.5).floor().long()
 
     @torch.no_grad()
     def predict(self, u: Tensor, v: Tensor) -> Tensor:
@@ -158,7 +164,7 @@ def make_loss(name: str, encoder: HasDim, **options: float | bool | int | str | 
         options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``.
 
     Raises:
-        ValueError: for an unknown name or option; it lists what there is.
+        ValueError: for an unknown name or option, listing what there is, or an option of the wrong type or range.
     """
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}")
@@ -169,7 +175,22 @@ def make_loss(name: str, encoder: HasDim, **options: float | bool | int | str | 
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"loss {name!r} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
+    annotations = {option: parameter.annotation for option, parameter in inspect.signature(kind).parameters.items()}
+    for option, value in options.items():
+        _check_option(name, option, value, annotations[option])
     arguments = {**preset, **options}
     if kind is SoftmaxLoss:
         arguments["dim"] = encoder.dim
     return kind(**arguments)
+
+
+def _check_option(loss: str, option: str, value: object, wanted: object) -> None:
+    """Refuse an option whose type is not that of the constructor; true and false are no numbers."""
+    fits = {
+        bool: isinstance(value, bool),
+        int: isinstance(value, int) and not isinstance(value, bool),
+        float: isinstance(value, (int, float)) and not isinstance(value, bool),
+    }.get(wanted, isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value))  # type: ignore[call-overload]
+    if not fits:
+        expected = getattr(wanted, "__name__", "list of names") if wanted in (bool, int, float) else "list of names"
+        raise ValueError(f"option {option} of loss {loss!r} must be a {expected}, got {value!r}")

@@ -120,8 +120,12 @@ def _two_columns(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float
     return x, y
 
 
+class UndefinedMetric(ValueError):  # noqa: N818
+    """Scores or labels that are all equal have no order to judge."""
+
+
 def check_defined(column: NDArray[np.float64], name: str) -> None:
     """An order cannot be judged where one side has none."""
     if column.size == 0 or (column == column[0]).all():
         value = f"all {column.size} {name} equal {column[0]}" if column.size else f"there are no {name}"
-        raise ValueError(f"the metric is undefined: {value}")
+        raise UndefinedMetric(f"the metric is undefined: {value}")

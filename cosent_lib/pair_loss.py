@@ -52,6 +52,10 @@ class PairLoss(nn.Module):
             _check_targets(labels)
         return self.compute(u, v, labels)
 
+    def teaches(self, labels: Tensor) -> bool:
+        """Return whether a batch with ``labels: [batch]`` carries any signal."""
+        return not self.needs_order or bool((labels != labels[0]).any())
+
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of checked inputs; what a subclass defines."""
         raise NotImplementedError

@@ -149,7 +149,7 @@ def _value_and_gradient(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 def _by_log_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Sort by label, then log-domain running sums: safe for every spread, and differentiable once more."""
     order = labels.argsort()
-    s_sorted, (first, end) = s[order], _group_bounds(labels[order])
+    s_sorted, (first, end) = s[order], group_bounds(labels[order])
     nothing = s.new_full((1,), -math.inf)
     below = torch.cat([nothing, s_sorted.logcumsumexp(0)])[first]  # log Σ_{y_k < y_i} e^{s_k}
     above = torch.cat([(-s_sorted).flip(0).logcumsumexp(0).flip(0), nothing])[end]  # log Σ_{y_j > y_i} e^{−s_j}
@@ -191,7 +191,7 @@ def _by_level(s: Tensor, labels: Tensor, levels: list[Tensor]) -> tuple[Tensor, 
     below = torch.cat([nothing, log_up.logcumsumexp(0)[:-1]])
     above = torch.cat([log_down.flip(0).logcumsumexp(0).flip(0)[1:], nothing])
     value = torch.logaddexp((log_up + above).logsumexp(0), s.new_zeros(()))
-    gradient = torch.empty_like(s)
+    gradient = torch.full_like(s, math.nan)  # what is at no level has a label that is not a number
     for mask, member, log_below, log_above in zip(masks, members, below, above, strict=True):
         gradient[mask] = (member + log_above - value).exp() - (log_below - member - value).exp()
     return value, gradient
@@ -211,7 +211,7 @@ def _few_levels(labels: Tensor) -> list[Tensor] | None:
     return levels
 
 
-def _group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
+def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
     """For sorted labels, the first position of each item's level and the first position after it; both ``[n]``."""
     n = sorted_labels.numel()
     position = torch.arange(n, device=sorted_labels.device)

@@ -17,6 +17,9 @@ class ScaledLoss(PairLoss):
     Args:
         scale: λ, the inverse temperature; positive.
         learn_scale: train λ with the encoder (as its logarithm, so that it stays positive).
+
+    Raises:
+        ValueError: for a scale that is not a positive finite number, as from every loss with a scale.
     """
 
     needs_targets = False
@@ -25,20 +28,17 @@ class ScaledLoss(PairLoss):
         super().__init__()
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"scale (λ) must be a positive finite number, got {scale}")
-        log_scale = torch.tensor(math.log(scale), dtype=torch.float64)
-        if learn_scale:
-            self.log_scale = nn.Parameter(log_scale.float())
-        else:
-            self.register_buffer("log_scale", log_scale)
+        self._scale = float(scale)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 
     @property
     def scale(self) -> float:
         """λ as it is now."""
-        return math.exp(float(self.log_scale.detach()))
+        return self._scale if self.log_scale is None else math.exp(float(self.log_scale.detach()))
 
     def scaled(self, similarity: Tensor) -> Tensor:
         """Return λ·similarity, with a gradient to λ where it is learned."""
-        return similarity * self.log_scale.exp().to(similarity.dtype)
+        return similarity * (self._scale if self.log_scale is None else self.log_scale.exp().to(similarity.dtype))
 
 
 class CoSENTLoss(ScaledLoss):
@@ -50,6 +50,9 @@ class CoSENTLoss(ScaledLoss):
         scale: λ, customarily 20; ``suggest_scale`` computes one.
         margin: demanded gap of cosines for a label gap of 1; not negative.
         learn_scale: train λ too.
+
+    Raises:
+        ValueError: for a scale or a margin outside its range.
 
     Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapter 8.
     """
@@ -139,6 +142,10 @@ class MultipleNegativesRankingLoss(ScaledLoss):
 
     def __init__(self, scale: float = 20.0) -> None:
         super().__init__(scale)
+
+    def teaches(self, labels: Tensor) -> bool:
+        """See :meth:`PairLoss.teaches`: here, whether there is a positive pair."""
+        return bool((labels >= 0.5).any())
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""

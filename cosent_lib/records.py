@@ -55,6 +55,9 @@ class Run:
         if wrong:
             raise ValueError(f"Run.training must not hold {', '.join(wrong)}: these do not belong to it")
         for name in ("encoder_options", "loss_options", "training"):
+            for option, value in getattr(self, name).items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"{option} must be a finite number, got {value}")
             object.__setattr__(self, name, json_value(dict(getattr(self, name)), f"Run.{name}"))
         object.__setattr__(self, "also_judge", tuple(self.also_judge))
         if self.score_range is not None:

@@ -6,10 +6,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from cosent_lib.ranking import rank_loss
-
-LARGEST_SCALE = 1e4
-"""Where a gap of cosines of 1e-3 is certain to show: e^{−10} a pair."""
+from cosent_lib.ranking import group_bounds, rank_loss
 
 
 def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
@@ -32,9 +29,10 @@ def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
     Source: Chapter 8.
     """
     c = cosines.detach().double()
-    if c.numel() < 2 or bool((labels == labels[0]).all()):
-        raise ValueError(f"the labels of {c.numel()} pairs demand no order, so no λ is better than another")
-    if rank_loss(LARGEST_SCALE * c, labels) < math.log(2):  # the certificate: no pair is in wrong order
+    if c.numel() < 2 or labels.numel() < 2 or bool((labels == labels[0]).all()):
+        raise ValueError(f"the labels of {labels.numel()} pairs demand no order, so no λ is better than another")
+    rank_loss(c, labels)  # refuses what is not a score or a label
+    if _is_ordered(c, labels):
         return math.inf
 
     def slope(scale: float) -> float:
@@ -49,3 +47,11 @@ def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
     while slope(high) < 0:
         high *= 2
     return float(brentq(slope, 0.0, high, xtol=1e-10, rtol=1e-12))
+
+
+def _is_ordered(cosines: Tensor, labels: Tensor) -> bool:
+    """Whether no pair is in wrong order, ties allowed: no lower label has a larger cosine."""
+    order = labels.argsort()
+    c, (first, _) = cosines[order], group_bounds(labels[order])
+    lower = torch.cat([c.new_full((1,), -math.inf), c.cummax(0).values])[first]  # the largest of all lower levels
+    return bool((lower <= c).all())

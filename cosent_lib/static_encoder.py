@@ -127,5 +127,9 @@ class StaticEncoder(SentenceEncoder):
 
     @classmethod
     def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
-        vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
-        return cls(vocabulary, read_weights(folder / WEIGHTS_FILE)["weight"], options["seed"], name)
+        weights = read_weights(folder / WEIGHTS_FILE)
+        try:
+            vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
+            return cls(vocabulary, weights["weight"], options["seed"], name)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{folder} does not hold a whole static encoder: {error!r}") from error

@@ -74,7 +74,8 @@ def train(
     Args:
         encoder: texts → vectors; its ``tokenize``, ``embed``, ``parameter_groups`` and ``encode`` are used.
         loss: ``forward(u, v, labels)`` → scalar, with u, v ``[B, dim]`` and labels ``[B]`` in [0, 1]; see
-            :mod:`cosent_lib.losses`. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent.
+            :mod:`cosent_lib.losses`. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent,
+            its ``teaches(labels)`` as True.
         train_pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1].
         config: the settings.
         validation: pairs of the same form, on which the best step is chosen.
@@ -123,9 +124,10 @@ class _Loop:
         validation: Pairs | None,
         accelerator: Any,
     ) -> None:
-        self.needs_order = getattr(loss, "needs_order", False)
+        needs_order = getattr(loss, "needs_order", False)
+        self.teaches = getattr(loss, "teaches", lambda labels: True)
         self.is_rank_loss = getattr(loss, "is_rank_loss", False)
-        if self.needs_order and config.batch_size < 2:
+        if needs_order and config.batch_size < 2:
             raise ValueError(
                 f"{type(loss).__name__} compares the pairs of a batch: batch_size must be at least 2, got 1"
             )
@@ -234,7 +236,7 @@ class _Loop:
         self.progress.step = batch.step
         bound = inversion_bound(value, batch.labels) if self.is_rank_loss else math.nan
         self.progress.history.append([batch.step, batch.epoch, value, bound, self.groups[0]["lr"]])
-        if self.needs_order and not batch.has_order:
+        if not self.teaches(batch.labels):
             self.progress.batches_without_order += 1
 
     def validate(self, batch: Batch) -> None:

@@ -132,7 +132,6 @@ class Batch(NamedTuple):
     first: list[list[int]]  # token ids of sentence1, B lists
     second: list[list[int]]
     labels: Tensor  # float32 [B], on the CPU
-    has_order: bool  # whether any two labels differ
 
 
 class Batches:
@@ -164,7 +163,7 @@ class Batches:
         rows = self._order[1][position * self._batch_size : (position + 1) * self._batch_size]
         labels = self._labels[rows]
         first, second = [self._first[row] for row in rows], [self._second[row] for row in rows]
-        return Batch(step, epoch + 1, rows, first, second, labels, bool(labels.min() < labels.max()))
+        return Batch(step, epoch + 1, rows, first, second, labels)
 
 
 def digest_of(first: list[str], second: list[str], labels: NDArray[np.float64]) -> str:
@@ -196,11 +195,12 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
+    from accelerate.utils import GradientAccumulationPlugin
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     device = config.device
     if device == "auto":
-        device = next(name for name in ("cuda", "mps", "cpu") if available[name])
+        device = "cuda" if available["cuda"] else "cpu"  # mps has no sparse gradients: it must be asked for
     if not available[device]:
         raise ValueError(f"device {device!r} is not available here; use device='auto' or 'cpu'")
     bf16 = device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
@@ -212,7 +212,13 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     # Accelerate shares one state among all Accelerators of a process and refuses other settings later on
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=PRECISIONS[precision])
+    # Everything is said here, so that no environment variable of Accelerate's changes a run.
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision=PRECISIONS[precision],
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the plain argument yields to one
+        dynamo_backend="no",
+    )
     if accelerator.device.type != device:
         raise ValueError(f"asked for device {device!r}, but Accelerate is set up for {accelerator.device.type!r}")
     return accelerator

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosent_lib import benchmark, provenance, records, suites
+from cosent_lib import benchmark, outcome, provenance, records, suites
 from cosent_lib.benchmark import DamagedRecord, Record, RecordMissing, Run
 from cosent_lib.plotting import mean_interval
 
@@ -574,7 +574,7 @@ def test_history_is_thinned_with_first_and_last():
 
     steps = np.arange(1, 1234)
     frame = pd.DataFrame({"step": steps, "loss": steps / 7, "inversion_bound": np.nan})
-    thin = benchmark._thinned(frame)
+    thin = outcome._thinned(frame)
     assert len(thin["step"]) == 200
     assert (thin["step"][0], thin["step"][-1]) == (1, 1233)
     assert thin["loss"] == [float(f"{step / 7:.6g}") for step in thin["step"]]
@@ -606,3 +606,22 @@ def test_labels_without_order_are_refused_before_training(tmp_path, monkeypatch)
     monkeypatch.setattr(cosent_lib.training, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(ValueError, match="test"):
         benchmark.execute(make_run(task=f"csv:{tmp_path}"), progress=False)
+
+
+def test_a_setting_that_is_no_finite_number_is_refused_not_replaced_by_the_default():
+    with pytest.raises(ValueError, match="learning_rate must be a finite number, got nan"):
+        make_run(training={"learning_rate": math.nan})
+    with pytest.raises(ValueError, match="scale must be a finite number, got inf"):
+        make_run(loss_options={"scale": math.inf})
+
+
+def test_a_split_without_order_in_its_cosines_costs_no_finished_training(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    known = ["a cat sat\tthe cat sat down\t1", "a dog\tstock prices fell\t0"] * 8
+    for split, rows in (("train", known), ("validation", known), ("test", ["qq\tzz\t1", "xx\tjj\t0"])):
+        (own / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]) + "\n")
+    with pytest.warns(UserWarning, match="test: the metric is undefined: all 2 scores equal 0"):
+        record = benchmark.execute(make_run(task=f"csv:{own}"), progress=False)
+    assert record.metrics["test"] == {"spearman": None}
+    assert record.metrics["validation"]["spearman"] is not None

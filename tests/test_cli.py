@@ -382,3 +382,27 @@ def test_record_is_json_that_other_tools_read(trained):
     assert values["suite"] == "command_line"
     assert values["versions"]["torch"]
     assert torch.is_tensor(torch.tensor(values["history"]["loss"]))
+
+
+def test_without_a_command_it_shows_the_help_page(call):
+    code, _, err = call()
+    assert code == 2
+    assert "\n" in err.strip()
+    assert "Usage: python -m cosent_lib" in err
+    assert "error:" not in err
+
+
+def test_mistakes_in_values_cost_one_line_before_anything_is_trained(call, own, tmp_path):
+    in_a_file = tmp_path / "file"
+    in_a_file.write_text("")
+    for words, message in (
+        (["--learning-rate", "nan"], "learning_rate must be a finite number, got nan"),
+        (["--scale", "inf"], "scale must be a finite number, got inf"),
+        (["--loss-option", "scale=abc"], "option scale of loss 'cosent' must be a float, got 'abc'"),
+        (["--loss-option", "learn_scale=maybe"], "option learn_scale of loss 'cosent' must be a bool, got 'maybe'"),
+        (["--output", str(in_a_file / "x")], "is a file, not a folder"),
+    ):
+        code, _, err = call("train", own, "--loss", "cosent", "--output", tmp_path / "o", *SHORT, *words)
+        assert code == 2
+        assert message in err
+        assert err.count("\n") == 1

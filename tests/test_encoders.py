@@ -610,6 +610,10 @@ def test_load_refuses_what_is_missing_or_damaged(static: SentenceEncoder, tmp_pa
     vocabulary.write_text(json.dumps(json.loads(whole)[:-1]))
     with pytest.raises(ValueError, match="expected one vector a feature"):
         SentenceEncoder.load(tmp_path / "e")
+    for broken in (whole[: len(whole) // 2], "null"):
+        vocabulary.write_text(broken)
+        with pytest.raises(ValueError, match="does not hold a whole static encoder"):
+            SentenceEncoder.load(tmp_path / "e")
     vocabulary.write_text(whole)
     weights = tmp_path / "e" / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:-5])

@@ -339,3 +339,33 @@ def test_small_scale_limit_is_the_class_balanced_linear_loss() -> None:
     c = F.cosine_similarity(u, v)
     (want,) = gradients(c[labels == 0].mean() - c[labels == 1].mean(), u)
     torch.testing.assert_close(got, want * scale * pairs / (1 + pairs), rtol=1e-3, atol=1e-9)
+
+
+def test_a_fixed_scale_is_a_number_and_stays_exact() -> None:
+    loss = CoSENTLoss(20.0)
+    assert loss.scale == 20.0
+    assert not list(loss.buffers())  # a float64 buffer could not move to a device without float64
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cosent", {"scale": "abc"}, "option scale of loss 'cosent' must be a float, got 'abc'"),
+        ("cosent", {"learn_scale": 1}, "option learn_scale of loss 'cosent' must be a bool, got 1"),
+        ("cosent", {"scale": True}, "option scale of loss 'cosent' must be a float, got True"),
+        ("sbert", {"num_labels": 2.5}, "option num_labels of loss 'sbert' must be a int, got 2.5"),
+        ("sbert", {"features": 5}, "option features of loss 'sbert' must be a list of names, got 5"),
+        ("sbert", {"features": "u"}, "option features of loss 'sbert' must be a list of names, got 'u'"),
+    ],
+)
+def test_options_of_the_wrong_type_are_refused(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_loss(name, Encoder(), **options)
+
+
+def test_every_loss_knows_which_batches_teach_it_something() -> None:
+    ones, zeros, mixed = torch.ones(4), torch.zeros(4), torch.tensor([0.0, 1.0, 0.0, 1.0])
+    taught = {name: [make_loss(name, Encoder()).teaches(y) for y in (ones, zeros, mixed)] for name in LOSSES}
+    assert all(row[2] for row in taught.values())
+    assert {name for name, row in taught.items() if not row[0]} == {"cosent", "ranknet", "angle"}
+    assert {name for name, row in taught.items() if not row[1]} == {"cosent", "ranknet", "angle", "mnrl"}

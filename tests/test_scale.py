@@ -43,6 +43,10 @@ def test_scales_inversely_with_the_cosines() -> None:
 
 def test_perfect_order_has_no_finite_optimum() -> None:
     assert suggest_scale(torch.tensor([0.1, 0.2, 0.5]), torch.tensor([0, 0, 1])) == math.inf
+    assert suggest_scale(torch.tensor([0.1, 0.1, 0.9]), torch.tensor([0, 1, 1])) == math.inf  # a tie is no inversion
+    close = torch.linspace(0, 1, 100_001)
+    assert suggest_scale(close, (close > 0.5).long()) == math.inf
+    assert suggest_scale(close, torch.arange(100_001)) == math.inf
 
 
 def test_what_no_scale_can_help_is_refused() -> None:
@@ -50,5 +54,7 @@ def test_what_no_scale_can_help_is_refused() -> None:
         suggest_scale(torch.tensor([0.9, 0.1]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="demand no order"):
         suggest_scale(torch.tensor([0.9, 0.1]), torch.tensor([1, 1]))
+    with pytest.raises(ValueError, match="demand no order"):
+        suggest_scale(torch.tensor([0.9, 0.1]), torch.tensor([]))
     with pytest.raises(ValueError, match="scores must be finite"):
         suggest_scale(torch.tensor([math.nan, 0.1]), torch.tensor([0, 1]))

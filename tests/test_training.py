@@ -639,3 +639,23 @@ def test_a_static_encoder_trains_on_a_gpu() -> None:
     assert result.best_metrics["auc"] > 0.85
     with pytest.raises(ValueError, match="'fp16' cannot train sparse parameters"):
         train(encoder, make_loss("cosent", encoder), PAIRS, quiet(device="cuda", precision="fp16"))
+
+
+def test_batches_without_a_positive_are_counted_for_in_batch_negatives() -> None:
+    pairs = PAIRS | {"score": [0.0] * len(PAIRS["score"])}
+    encoder = static(pairs)
+    with pytest.warns(UserWarning, match=r"4 of 4 batches \(100.0%\)"):
+        result = train(encoder, make_loss("mnrl", encoder), pairs, quiet(max_steps=4))
+    assert result.batches_without_order == 4
+
+
+def test_no_environment_variable_changes_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> list[Tensor]:
+        encoder = static(PAIRS)
+        train(encoder, make_loss("cosent", encoder), PAIRS, quiet(max_steps=6))
+        return weights(encoder)
+
+    plain = trained()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert same(plain, trained())

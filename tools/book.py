@@ -131,6 +131,13 @@ def in_place(prefix: str) -> None:
     run_chapters(notebooks.chapter_paths(prefix), CHAPTERS)
 
 
+def copy_picture() -> None:
+    """Copy the figure of the introduction to where the README shows it."""
+    cells = notebooks.read(CHAPTERS / "intro.ipynb").cells
+    drawn = [output.data["image/svg+xml"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    (ROOT / "_static" / "before_after.svg").write_text(drawn[0], encoding="utf-8")
+
+
 def live(prefix: str) -> None:
     """Execute copies of the chapters with ``COSENT_LIVE=1``: every experiment for real, as long as it takes."""
     folder = BUILD / "live"

@@ -47,8 +47,10 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
         labels: real numbers, shape ``[n]``. Only their order counts; equal labels demand nothing.
         group: a ``torch.distributed`` process group. The loss is then that of all processes' items together, the same
             on every rank, and each rank's gradient is its part of the single-process gradient. A trainer that
-            averages gradients over W ranks (as DDP does) must multiply the loss by W. All ranks must call it.
-        validate: check values, and warn when no pair is demanded. ``False`` never synchronises with the device.
+            averages gradients over W ranks (as DDP does) must multiply the loss by W. All ranks must call it; bad
+            values on one rank raise on all, a wrong shape or type only there.
+        validate: check values, and warn when no pair is demanded. ``False`` never synchronises with the device
+            (but a ``group`` does, to exchange the items).
 
     Returns:
         Scalar: float64 for float64 scores, float32 for any narrower type. Exactly 0, with zero gradients, when no pair
@@ -57,6 +59,9 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
     Raises:
         ValueError: with ``validate``, for scores that are not floating point, wrong shapes, or non-finite values; it
             says which, where and how many.
+
+    Warns:
+        NoDemandedPairsWarning: with ``validate``, when no pair is demanded.
 
     Source: Chapters 3, 8 and 13; Su 2022 (8847).
     """

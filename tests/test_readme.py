@@ -30,8 +30,8 @@ def test_every_path_it_names_exists() -> None:
             assert (ROOT / path).exists(), path
 
 
-def test_its_five_lines_run() -> None:
-    (code,) = re.findall(r"## Five lines\n\n((?:(?: {4}.*)?\n)+)", README)
+def test_its_lines_of_python_run() -> None:
+    (code,) = re.findall(r"## In Python\n\n((?:(?: {4}.*)?\n)+)", README)
     lines = [line.removeprefix("    ") for line in code.splitlines()]
     quick = "\n".join(lines).replace("TrainingConfig(epochs=2)", "TrainingConfig(max_steps=2, progress=False)")
     names: dict[str, object] = {}

@@ -129,6 +129,7 @@ def stored() -> None:
 def in_place(prefix: str) -> None:
     """Execute the chapters in place, without network."""
     run_chapters(notebooks.chapter_paths(prefix), CHAPTERS)
+    copy_picture()
 
 
 def copy_picture() -> None:

@@ -6,11 +6,12 @@ not independent and the interval is somewhat too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 Metric: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
@@ -45,10 +46,7 @@ def bootstrap_interval(
     Raises:
         ValueError: other shapes, bad options, or a resample on which the metric is undefined (too few rows of a label).
     """
-    draws = _draws(np.asarray(labels).size, resamples, confidence, seed)
-    columns = _columns(scores, labels)
-    values = [metric(columns[0][rows], columns[1][rows]) for rows in draws]
-    return _interval(metric(columns[0], columns[1]), values, confidence)
+    return _bootstrap((scores, labels), metric, resamples, confidence, seed)
 
 
 def bootstrap_difference(
@@ -78,32 +76,32 @@ def bootstrap_difference(
     Raises:
         ValueError: as :func:`bootstrap_interval`.
     """
-    draws = _draws(np.asarray(labels).size, resamples, confidence, seed)
-    ours, theirs, truth = _columns(scores, baseline, labels)
-    values = [metric(ours[rows], truth[rows]) - metric(theirs[rows], truth[rows]) for rows in draws]
-    return _interval(metric(ours, truth) - metric(theirs, truth), values, confidence)
+
+    def difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+        return metric(ours, truth) - metric(theirs, truth)
+
+    return _bootstrap((scores, baseline, labels), difference, resamples, confidence, seed)
 
 
-def _draws(size: int, resamples: int, confidence: float, seed: int) -> list[NDArray[np.int64]]:
-    """The rows of every resample."""
-    if size < 2:
-        raise ValueError(f"a bootstrap needs at least two rows, got {size}")
+def _bootstrap(
+    columns: Sequence[ArrayLike], statistic: Callable[..., float], resamples: int, confidence: float, seed: int
+) -> Interval:
+    """Scipy's percentile bootstrap of rows drawn together, after the checks whose messages name our arguments."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
+        raise ValueError(f"expected columns of one shape [n], got {[array.shape for array in arrays]}")
+    if arrays[0].size < 2:
+        raise ValueError(f"a bootstrap needs at least two rows, got {arrays[0].size}")
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"expected resamples >= 1 and confidence in (0, 1), got {resamples} and {confidence}")
-    generator = np.random.default_rng(seed)
-    return [generator.integers(0, size, size) for _ in range(resamples)]
-
-
-def _columns(*columns: ArrayLike) -> list[NDArray[np.float64]]:
-    """The columns as float64 ``[n]`` of one length."""
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) != 1 or arrays[0].ndim != 1:
-        raise ValueError(f"expected columns of one shape [n], got {[array.shape for array in arrays]}")
-    return arrays
-
-
-def _interval(estimate: float, values: list[float], confidence: float) -> Interval:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Interval(float(estimate), float(low), float(high))
+    found = stats.bootstrap(
+        arrays,
+        statistic,
+        n_resamples=resamples,
+        paired=True,
+        vectorized=False,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(statistic(*arrays)), float(found.low), float(found.high))

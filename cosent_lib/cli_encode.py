@@ -1,0 +1,5 @@
+"""The commands encode and search."""
+
+import typer
+
+commands = typer.Typer()

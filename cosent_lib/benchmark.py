@@ -3,9 +3,10 @@
 `recorded_or_live` is the call that chapters use; ``python -m cosent_lib benchmark SUITE`` makes the records.
 """
 
+import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -24,7 +25,7 @@ from cosent_lib.records import (
     record_path,
     save_record,
 )
-from cosent_lib.tables import table, to_frame
+from cosent_lib.tables import rows_of, table, to_frame
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DamagedRecord", "Record", "RecordMissing", "Run", "execute", "load_records", "load_splits", "missing_runs",
-    "perform", "read_record", "record_path", "recorded_or_live", "run_missing", "save_record", "table", "to_frame",
+    "perform", "read_record", "record_path", "recorded_or_live", "rows_of", "save_record", "table", "to_frame",
 ]  # fmt: skip
+
+
+SUGGESTED = "suggested"  # as the option scale of a loss: compute λ before training
 
 
 class RecordMissing(LookupError):  # noqa: N818
@@ -69,43 +73,69 @@ def recorded_or_live(
     return [_read_matching(run, folder) for run in runs]
 
 
-def execute(run: Run, *, progress: bool = True) -> Record:
+def execute(run: Run, *, progress: bool = True, splits: "dict[str, Dataset] | None" = None) -> Record:
     """Carry out one run: train on train, choose on validation, then evaluate once on test.
+
+    Args:
+        run: What to do.
+        progress: Show progress bars.
+        splits: From `load_splits` of a run on the same data, so that they are not read again.
 
     Raises:
         DataUnavailable, MalformedRow: From `load_pairs`.
+        NonFiniteLoss: From `train`.
         ValueError: A name or an option that does not exist.
     """
-    return perform(run, progress=progress)[0]
+    return perform(run, progress=progress, splits=splits)[0]
 
 
-def perform(run: Run, *, progress: bool = True) -> "tuple[Record, SentenceEncoder]":
-    """As `execute`, and return the trained encoder too."""
+def perform(
+    run: Run,
+    *,
+    progress: bool = True,
+    splits: "dict[str, Dataset] | None" = None,
+    output_dir: str | Path | None = None,
+    checkpoint_steps: int | None = None,
+    resume_from: str | Path | None = None,
+) -> "tuple[Record, SentenceEncoder]":
+    """As `execute`, and return the trained encoder too.
+
+    ``output_dir`` and ``checkpoint_steps`` are as in `TrainingConfig`, ``resume_from`` as for `train`.
+    """
     from cosent_lib.encoders import load_encoder
-    from cosent_lib.evaluation import evaluate_classifier
-    from cosent_lib.losses import SoftmaxLoss, make_loss
+    from cosent_lib.losses import make_loss
     from cosent_lib.training import train
 
-    config = _training_config(run, progress)
-    make_loss(run.loss, _AnyEncoder(), **run.loss_options)  # a mistake shows now, not after loading the data
-    splits = load_splits(run)
-    pairs = splits["train"]
-    if "validation" not in splits:
+    config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
+    make_loss(run.loss, _AnyEncoder(), **_loss_options(run, lambda: 1.0))  # a mistake shows now, not after loading
+    splits = load_splits(run) if splits is None else splits
+    pairs, validation = splits["train"], splits.get("validation")
+    if validation is None:
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
-    loss = make_loss(run.loss, encoder, **_loss_options(run))
+    loss = make_loss(run.loss, encoder, **_loss_options(run, lambda: _suggested(run, encoder, validation)))
     untrained = _judged(encoder, splits, "test") if "test" in splits else None
-    result = train(encoder, loss, pairs, config, splits.get("validation"))
+    result = train(encoder, loss, pairs, config, validation, resume_from)
     started = time.perf_counter()
-    metrics: dict[str, Any] = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
-    for name in [name for name in splits if name not in ("train", "validation")]:  # all that is held back
-        metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
-        if isinstance(loss, SoftmaxLoss):
-            metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
+    metrics = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
+    metrics |= _judged_once(encoder, loss, splits)
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
     resolved = resolved_settings(pairs, encoder, loss, config)
     return make_record(run, splits, result, metrics, resolved, seconds), encoder
+
+
+def _judged_once(encoder: "SentenceEncoder", loss: Any, splits: "dict[str, Dataset]") -> dict[str, Any]:
+    """Metrics of all that is held back, now that the choice on validation is made."""
+    from cosent_lib.evaluation import evaluate_classifier
+    from cosent_lib.losses import SoftmaxLoss
+
+    metrics = {}
+    for name in [name for name in splits if name not in ("train", "validation")]:
+        metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
+        if isinstance(loss, SoftmaxLoss):
+            metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
+    return metrics
 
 
 def _judged(
@@ -135,9 +165,9 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
     names = split_names(run.task)
     if "train" not in names and not run.task.startswith("csv:"):
         raise ValueError(f"task {run.task!r} has no training split, only {', '.join(names)}")
-    wanted = dict.fromkeys(["train", *names])
+    wanted = [name for name in dict.fromkeys(["train", *names]) if run.judge_test or name in ("train", "validation")]
     splits = {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in wanted}
-    for place in run.also_judge:
+    for place in run.also_judge if run.judge_test else ():
         task, slash, name = place.rpartition("/")
         if not slash:
             raise ValueError(f"also_judge holds {place!r}, expected TASK/SPLIT")
@@ -148,47 +178,19 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
     return splits
 
 
-def run_missing(
-    runs: Sequence[Run],
-    report: Callable[[str], None] = print,
-    folder: Path | None = None,
-    progress: bool = True,
-) -> int:
-    """Execute and record those of ``runs`` that have no record; return how many were made.
+def missing_runs(runs: Sequence[Run], folder: Path | None = None, checked: set[str] | None = None) -> list[Run]:
+    """Those of ``runs`` without a record, in their order; existing records are checked (`DamagedRecord`).
 
-    Each record is written the moment its run ends, so that stopping loses at most the running one.
-
-    Args:
-        runs: Declared runs.
-        report: Receives a line before and after each run.
-        folder: As for `recorded_or_live`.
-        progress: Show progress bars as well.
-
-    Raises:
-        DamagedRecord: Before anything is run, if an existing record cannot be read.
+    ``checked`` holds the keys of records that need not be read again; those read now are added.
     """
-    missing = missing_runs(runs, folder)
-    started = time.perf_counter()
-    for number, run in enumerate(missing, 1):
-        report(f"[{number}/{len(missing)}] {run}")
-        record = execute(run, progress=progress)
-        save_record(record, folder)
-        left = (time.perf_counter() - started) / number * (len(missing) - number)
-        scores = [
-            f"{split} {values['spearman']:.4f}"
-            for split, values in record.metrics.items()
-            if values and values["spearman"] is not None
-        ]
-        report(f"    spearman {', '.join(scores)} · {record.wall_time_s['train']:.1f} s · about {left:.0f} s left")
-    return len(missing)
-
-
-def missing_runs(runs: Sequence[Run], folder: Path | None = None) -> list[Run]:
-    """Those of ``runs`` without a record, in their order; existing records are checked (`DamagedRecord`)."""
+    checked = set() if checked is None else checked
     missing = []
     for run in runs:
+        if run.key in checked:
+            continue
         if record_path(run, folder).exists():
             _read_matching(run, folder)
+            checked.add(run.key)
         else:
             missing.append(run)
     return missing
@@ -211,14 +213,14 @@ def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | No
     return both[0] if len(both) == 2 and all(is_binary(np.asarray(pairs["score"][:])) for pairs in both) else None
 
 
-def _training_config(run: Run, progress: bool) -> "TrainingConfig":
+def _training_config(run: Run, progress: bool, saving: Mapping[str, Any]) -> "TrainingConfig":
     from cosent_lib.training import TrainingConfig
 
     known = {f.name for f in fields(TrainingConfig)} - set(NOT_TRAINING_SETTINGS)
     unknown = sorted(set(run.training) - known)
     if unknown:
         raise ValueError(f"unknown training setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
-    return TrainingConfig(**run.training, seed=run.seed, progress=progress)
+    return TrainingConfig(**run.training, **saving, seed=run.seed, progress=progress)
 
 
 class _AnyEncoder:
@@ -227,9 +229,26 @@ class _AnyEncoder:
     dim = 2
 
 
-def _loss_options(run: Run) -> dict[str, Any]:
-    """The declared options, and the run's seed for a loss that draws parameters of its own."""
+def _loss_options(run: Run, suggested: Callable[[], float]) -> dict[str, Any]:
+    """The declared options, the run's seed for a loss that draws parameters, and λ where it is to be suggested."""
     from cosent_lib.losses import LOSSES
 
     draws = run.loss in LOSSES and "seed" in signature(LOSSES[run.loss][0]).parameters
-    return ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
+    options = ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
+    return options | ({"scale": suggested()} if options.get("scale") == SUGGESTED else {})
+
+
+def _suggested(run: Run, encoder: "SentenceEncoder", validation: "Dataset | None") -> float:
+    """The λ that `suggest_scale` computes from the encoder's validation cosines before training."""
+    import torch
+
+    from cosent_lib.evaluation import cosine_scores
+    from cosent_lib.scale import suggest_scale
+
+    if validation is None:
+        raise ValueError(f"scale 'suggested' is computed on validation pairs, and {run.task} has no validation split")
+    labels = torch.tensor(validation["score"][:], dtype=torch.float64)
+    scale = suggest_scale(torch.from_numpy(cosine_scores(encoder, validation)), labels)
+    if math.isinf(scale):
+        raise ValueError(f"{run.task}: the untrained encoder orders all validation pairs, so no λ is best; give one")
+    return scale

@@ -1,5 +1,6 @@
 """The commands benchmark and table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,45 +21,55 @@ def benchmark(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """Make the records of SUITE that are missing; stop it whenever you like and call it again."""
-    from cosent_lib.benchmark import missing_runs, run_missing
+    from cosent_lib.benchmark import missing_runs
+    from cosent_lib.runner import run_missing
+    from cosent_lib.suites import suite_plan
 
-    runs = _chosen(suite, only)
+    runs, undecided = suite_plan(suite, folder, only)
+    _some(suite, only, runs)
     missing = missing_runs(runs, folder)
     if list_runs:
         absent = {run.key for run in missing}
         typer.echo(aligned([["missing" if run.key in absent else "recorded", str(run)] for run in runs]))
-    typer.echo(f"{suite}: {len(runs) - len(missing)} of {len(runs)} runs are recorded")
+    typer.echo(f"{suite}: {len(runs) - len(missing)} of {len(runs) + undecided} runs are recorded")
+    if undecided:
+        typer.echo(f"{undecided} of them wait for a choice on validation")
     if not list_runs:
-        run_missing(missing, typer.echo, folder, progress)
+        run_missing(lambda: suite_plan(suite, folder, only), typer.echo, folder, progress)
 
 
-@commands.command(epilog=examples("table spine", "table spine --format csv > spine.csv"))
+@commands.command(epilog=examples("table spine", "table main --baseline 'CoSENT, λ = 20' --published"))
 def table(
     suite: Annotated[str, typer.Argument(help="Name of a suite, see cosent_lib/suites.py.")],
     form: Annotated[str, typer.Option("--format", help="md or csv.")] = "md",
-    only: Annotated[str, typer.Option(help="Only runs whose description contains this text.")] = "",
+    only: Annotated[str, typer.Option(help="Only rows whose description contains this text.")] = "",
+    baseline: Annotated[str | None, typer.Option(help="A row to compare the others with, by its name.")] = None,
+    published: Annotated[bool, typer.Option(help="Published results of the same tasks in a table below.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
 ) -> None:
     """Spearman by task, encoder and loss: mean ± half-width of the 95 % t-interval over seeds."""
     from cosent_lib.benchmark import load_records
-    from cosent_lib.benchmark import table as make_table
+    from cosent_lib.suites import suite_plan, suite_rows
+    from cosent_lib.tables import published_table
+    from cosent_lib.tables import table as make_table
 
-    runs = _chosen(suite, only)
+    rows = suite_rows(suite, folder, only)
+    _some(suite, only, rows)
     records = {record.run.key: record for record in load_records(suite, folder)}
-    found = [records[run.key] for run in runs if run.key in records]
-    typer.echo(make_table(found, form), nl=False)
-    if len(found) < len(runs):
-        typer.echo(f"{len(runs) - len(found)} of {len(runs)} runs have no record yet", err=True)
-    if not only and (others := len(records) - len(found)):
-        typer.echo(f"{others} records belong to runs that the suite no longer declares: not shown", err=True)
+    found = [(label, [records[run.key] for run in runs if run.key in records]) for label, runs in rows]
+    typer.echo(make_table(found, form, baseline), nl=False)
+    if published:
+        tasks = list(dict.fromkeys(group[0].run.task for _, group in found if group))
+        typer.echo("\n" + published_table(tasks, form), nl=False)
+    runs, undecided = suite_plan(suite, folder, only)
+    if absent := undecided + sum(run.key not in records for run in runs):
+        typer.echo(f"{absent} of {len(runs) + undecided} runs have no record yet", err=True)
+    if not only and (others := records.keys() - {run.key for run in runs}):
+        typer.echo(f"{len(others)} records belong to runs that the suite no longer declares: not shown", err=True)
 
 
-def _chosen(suite: str, only: str) -> list[Any]:
-    from cosent_lib.suites import suite_runs
-
-    runs = [run for run in suite_runs(suite) if only in str(run)]
-    if not runs:
+def _some(suite: str, only: str, found: Sequence[Any]) -> None:
+    if not found:
         raise ValueError(
             f"no run of suite {suite!r} contains {only!r}; see: python -m cosent_lib benchmark {suite} --list"
         )
-    return runs

@@ -71,8 +71,9 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise ValueError(f"{what}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}, got {names}")
-    first, second = list(pairs["sentence1"]), list(pairs["sentence2"])
-    labels = _labels(list(pairs["score"]), what)
+    # [:] has datasets hand over a column at once; row by row takes longer than a short training
+    first, second, scores = (list(pairs[name][:]) for name in COLUMNS)
+    labels = _labels(scores, what)
     if not first:
         raise ValueError(f"{what}: there are no rows")
     if not len(first) == len(second) == labels.size:

@@ -1,6 +1,6 @@
 """What a finished run came to, put into a record."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from cosent_lib.encoders import SentenceEncoder
-    from cosent_lib.training import TrainingConfig, TrainingResult
+    from cosent_lib.training import NonFiniteLoss, TrainingConfig, TrainingResult
 
 HISTORY_POINTS = 200
 
@@ -80,6 +80,20 @@ def make_record(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return Record(run=run, **json_value(values, "record"))
+
+
+def failure_record(run: Run, splits: "dict[str, Dataset]", error: "NonFiniteLoss") -> Record:
+    """Put together the record of a run whose training came to no result; its metrics are None."""
+    import pandas as pd
+
+    from cosent_lib.data import origin
+    from cosent_lib.training import TrainingResult
+
+    result = TrainingResult(error.history, pd.DataFrame(), 0, {}, len(error.history), 0.0, 0)
+    nothing = {"source": origin(splits["train"]).partition(" ")[0], "encoder": {}, "loss": {}, "training": {}}
+    seconds = {"train": 0.0, "evaluate": 0.0}
+    record = make_record(run, splits, result, {"validation": None, "test": None}, nothing, seconds)
+    return replace(record, failure=str(error))
 
 
 def _thinned(history: "pd.DataFrame") -> dict[str, list[float]]:

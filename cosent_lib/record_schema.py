@@ -21,7 +21,9 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "history": (dict,), "evaluations": (list,), "best_step": (int, type(None)), "steps": (int,),
     "batches_without_order": (int,), "wall_time_s": (dict,), "hardware": (dict,), "versions": (dict,),
     "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,), "schema_version": (int,),
+    "judge_test": (bool,), "failure": (str, type(None)),
 }  # fmt: skip
+_ADDED_LATER = ("judge_test", "failure")  # earlier files do not have them: their default holds
 _INNER: dict[str, dict[str, tuple[type, ...]]] = {
     "resolved": {"source": (str,), "encoder": (dict,), "loss": (dict,), "training": (dict,)},
     "data": {"train": (dict,)},
@@ -44,7 +46,7 @@ def check_record(values: Any, path: Path) -> None:
     version = values.get("schema_version")
     if version != SCHEMA_VERSION:
         raise DamagedRecord(f"{path}: field 'schema_version' is {version!r}, this library reads {SCHEMA_VERSION}")
-    _check_fields(values, _FIELDS, path, "")
+    _check_fields(values, {n: t for n, t in _FIELDS.items() if n in values or n not in _ADDED_LATER}, path, "")
     for unknown in sorted(set(values) - set(_FIELDS)):
         raise DamagedRecord(f"{path}: unknown field {unknown!r}")
     for name, inner in _INNER.items():

@@ -36,6 +36,7 @@ class Run:
         seed: Seeds the encoder, the loss's own parameters and the order of the batches.
         score_range: Range of the scores, for ``csv:`` tasks.
         also_judge: Splits of other tasks to evaluate on at the end, as ``TASK/SPLIT``.
+        judge_test: False for a candidate of a tuning grid: no held-back split is even loaded.
     """
 
     suite: str
@@ -49,6 +50,7 @@ class Run:
     seed: int = 0
     score_range: tuple[float, float] | None = None
     also_judge: tuple[str, ...] = ()
+    judge_test: bool = True
 
     def __post_init__(self) -> None:
         wrong = [name for name in NOT_TRAINING_SETTINGS if name in self.training]
@@ -89,7 +91,9 @@ class Run:
         return _label(self.encoder, self.encoder_options)
 
     def __str__(self) -> str:
-        return f"{self.task} · {self.encoder_label} · {self.loss_label} · seed {self.seed}"
+        training = _label("", self.training).strip()
+        parts = [self.task, self.encoder_label, self.loss_label, *([training] if training else []), f"seed {self.seed}"]
+        return " · ".join(parts if self.judge_test else [*parts, "validation only"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,7 @@ class Record:
         commit, dirty: Commit of the checkout and whether files of the library differed from it; None
             outside a checkout.
         date: When the run ended, UTC, ISO 8601.
+        failure: Why the training has no result (its loss became infinite, say); None for one that ended well.
     """
 
     run: Run
@@ -130,6 +135,7 @@ class Record:
     commit: str | None
     dirty: bool | None
     date: str
+    failure: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -211,7 +217,7 @@ def read_record(path: Path) -> Record:
     except ValueError as error:  # also json.JSONDecodeError and UnicodeDecodeError
         raise DamagedRecord(f"{path}: not a record, its JSON cannot be read ({error})") from error
     check_record(values, path)
-    run_values = {f.name: values[f.name] for f in fields(Run)}
+    run_values = {f.name: values[f.name] for f in fields(Run) if f.name in values}
     try:
         run = Run(**run_values)
     except (ValueError, TypeError) as error:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from cosent_lib import benchmark, outcome, provenance, records, suites
+from cosent_lib import benchmark, outcome, provenance, records, runner, suites
 from cosent_lib.benchmark import DamagedRecord, Record, RecordMissing, Run
 from cosent_lib.plotting import mean_interval
+from cosent_lib.runner import Plan
 
 SMALL = {"max_steps": 4, "batch_size": 16, "device": "cpu"}
 
@@ -246,26 +247,26 @@ def test_run_missing_skips_what_is_recorded_and_keeps_what_is_done(tmp_path, mon
     runs, made, lines = [make_run(seed=seed) for seed in range(4)], [], []
     benchmark.save_record(make_record(runs[0]), tmp_path)
 
-    def pretend(run, *, progress):
+    def pretend(run, **_):
         if run.seed == 3:
             raise KeyboardInterrupt
         made.append(run.seed)
         return make_record(run)
 
-    monkeypatch.setattr(benchmark, "execute", pretend)
+    monkeypatch.setattr(runner, "execute", pretend)
     with pytest.raises(KeyboardInterrupt):
-        benchmark.run_missing(runs, lines.append, tmp_path)
+        runner.run_missing(lambda: Plan(runs, 0), lines.append, tmp_path)
     assert made == [1, 2]
     assert [run.seed for run in benchmark.missing_runs(runs, tmp_path)] == [3]
-    assert lines[0].startswith("[1/3]")
+    assert lines[0].startswith("[1, 3 left]")
     assert "seed 1" in lines[0]
 
 
 def test_run_missing_refuses_to_start_beside_a_damaged_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "execute", lambda run, *, progress: pytest.fail("started"))
+    monkeypatch.setattr(runner, "execute", lambda run, **_: pytest.fail("started"))
     benchmark.save_record(make_record(), tmp_path).write_text("{")
     with pytest.raises(DamagedRecord):
-        benchmark.run_missing([make_run(seed=1), make_run()], print, tmp_path)
+        runner.run_missing(lambda: Plan([make_run(seed=1), make_run()], 0), print, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------- tables
@@ -290,7 +291,7 @@ def spearman(run, validation, test):
 def test_table_shows_mean_and_t_interval_over_seeds():
     made = [spearman(make_run(seed=seed), 0.9, value) for seed, value in enumerate((0.70, 0.72, 0.77))]
     made.append(spearman(make_run(loss="sbert"), 0.5, None))
-    lines = benchmark.table(made).splitlines()
+    lines = benchmark.table(benchmark.rows_of(made)).splitlines()
     assert len(lines) == 4
     mean, half = mean_interval([0.70, 0.72, 0.77])
     assert f"{mean:.4f} ± {half:.4f}" in lines[2]
@@ -299,12 +300,12 @@ def test_table_shows_mean_and_t_interval_over_seeds():
     assert "0.5000 –" in lines[3]
     assert "undefined" in lines[3]
     assert len({len(line) for line in lines}) == 1  # aligned
-    assert benchmark.table(made) == benchmark.table(made)
+    assert benchmark.table(benchmark.rows_of(made)) == benchmark.table(benchmark.rows_of(made))
 
 
 def test_table_keeps_runs_apart_that_differ_in_anything_but_the_seed():
     made = [spearman(make_run(), 0.1, 0.2), spearman(make_run(training={"max_steps": 9}), 0.3, 0.4)]
-    body = benchmark.table(made).splitlines()[2:]
+    body = benchmark.table(benchmark.rows_of(made)).splitlines()[2:]
     assert [("0.2000" in line, "0.4000" in line) for line in body] == [(True, False), (False, True)]
     assert "max_steps=9" in body[1]
 
@@ -314,7 +315,7 @@ def test_csv_table_can_be_read_back():
     import io
 
     made = [spearman(make_run(task="csv:a,b", seed=seed), 0.5, 0.5 + seed / 10) for seed in range(2)]
-    (row,) = csv.DictReader(io.StringIO(benchmark.table(made, "csv")))
+    (row,) = csv.DictReader(io.StringIO(benchmark.table(benchmark.rows_of(made), "csv")))
     assert row["task"] == "csv:a,b"
     assert float(row["test spearman"]) == 0.55
     assert float(row["test half width"]) == pytest.approx(mean_interval([0.5, 0.6])[1], abs=1e-4)

@@ -1,0 +1,34 @@
+"""Published test results, as published: Spearman × 100. They are shown beside ours and never mixed with them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+TASKS = ("atec", "bq", "lcqmc", "pawsx", "stsb_zh")
+
+
+class Published(NamedTuple):
+    """A published row: what was trained, on what, where it stands, and Spearman × 100 by task."""
+
+    method: str
+    trained_on: str
+    source: str
+    spearman: Mapping[str, float]
+
+
+def _row(method: str, trained_on: str, source: str, *values: float) -> Published:
+    return Published(method, trained_on, source, dict(zip(TASKS, values, strict=True)))
+
+
+_POST = "Su 2022, Scientific Spaces 8847"
+OWN, NLI = "each task's own training pairs", "NLI only"
+PUBLISHED = (
+    _row("BERT + CoSENT", OWN, _POST, 49.74, 72.38, 78.69, 60.00, 80.14),
+    _row("Sentence-BERT", OWN, _POST, 46.36, 70.36, 78.72, 46.86, 66.41),
+    _row("RoBERTa + CoSENT", OWN, _POST, 50.81, 71.45, 79.31, 61.56, 81.13),
+    _row("Sentence-RoBERTa", OWN, _POST, 48.29, 69.99, 79.22, 44.10, 72.42),
+    _row("BERT + CoSENT", NLI, _POST, 28.93, 41.84, 66.07, 20.49, 73.91),
+    _row("Sentence-BERT", NLI, _POST, 28.19, 42.73, 64.98, 15.38, 74.88),
+    _row("RoBERTa + CoSENT", NLI, _POST, 31.84, 46.65, 68.43, 20.89, 74.37),
+    _row("Sentence-RoBERTa", NLI, _POST, 31.87, 45.60, 67.89, 15.64, 73.93),
+    _row("RoBERTa + AnglE", OWN, "Li and Li 2023, arXiv 2309.12871", 51.30, 73.35, 79.53, 62.46, 80.83),
+)

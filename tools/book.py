@@ -18,7 +18,7 @@ import notebooks
 from notebooks import CHAPTERS, ROOT, ChapterFailedError
 
 BUILD = ROOT / "_build"
-PAGE_FILES = ("_config.yml", "_toc.yml", "references.bib")
+PAGE_FILES = ("_config.yml", "_toc.yml", "references.bib", "genindex.md")
 
 
 def run_chapters(paths: list[Path], folder: Path, live: bool = False) -> None:

@@ -141,8 +141,9 @@ def _vectors(
 def _cosines(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
     """Row-wise cosines of two ``[n, dim]`` arrays in float64; 0 where a row is zero."""
     u, v = u.astype(np.float64), v.astype(np.float64)
-    lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
-    return np.einsum("nd,nd->n", u, v) / np.where(lengths == 0, 1.0, lengths)
+    uv, uu, vv = (np.einsum("nd,nd->n", a, b) for a, b in ((u, v), (u, u), (v, v)))
+    lengths = np.sqrt(uu * vv)  # one root: equal vectors then have exactly 1, and tie, as they should
+    return uv / np.where(lengths == 0, 1.0, lengths)
 
 
 def evaluate(

@@ -8,9 +8,8 @@ import hashlib
 import json
 import math
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosent_lib import corpus
 from cosent_lib.data_files import (
@@ -20,9 +19,11 @@ from cosent_lib.data_files import (
     MalformedRow,
     OnError,
     SkippedRowsWarning,
+    check_file,
     read_pairs,
 )
-from cosent_lib.data_tasks import FULL, TASKS, HubSource, Task
+from cosent_lib.data_hub import from_hub
+from cosent_lib.data_tasks import FULL, TASKS, VARIABLE, DataUnavailable, HubSource, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -35,19 +36,15 @@ __all__ = [
     "MalformedRow",
     "SkippedRowsWarning",
     "Task",
+    "check_own",
     "fingerprint",
     "load_pairs",
     "origin",
     "split_names",
 ]
 
-VARIABLE = "COSENT_DATA_DIR"
 SOURCES = ("auto", "dir", "hub", "builtin")
 SUFFIXES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
-
-
-class DataUnavailable(RuntimeError):  # noqa: N818 (a state of the world, named as users will meet it)
-    """The data are not where they were asked from; the message names the task, the place and the other ways."""
 
 
 def load_pairs(
@@ -110,6 +107,22 @@ def split_names(task: str) -> tuple[str, ...]:
     return found
 
 
+def check_own(place: str, score_range: tuple[float, float] | None = None) -> dict[str, Checker]:
+    """Check every row of the reader's own data and return, split by split, the good rows and the malformed ones.
+
+    Args:
+        place: what may stand after ``csv:``.
+        score_range: as in `load_pairs`.
+
+    Raises:
+        DataUnavailable: no file there.
+        MalformedFile: a file that is malformed as a whole.
+        ValueError: another kind of file, or a range that is none.
+    """
+    limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
+    return {split: check_file(_own_file(place, split), limits, "skip") for split in split_names(f"csv:{place}")}
+
+
 def fingerprint(dataset: "Dataset") -> str:
     """Return the SHA-256 over all rows in order: the same for the same texts and scaled scores, however loaded."""
     digest, columns = hashlib.sha256(), dataset.with_format(None)[:]
@@ -158,7 +171,7 @@ def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tupl
     if split not in FULL and split not in task.splits:
         raise ValueError(f"task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}")
     if source == "hub":
-        return _from_hub(task, split, on_error)
+        return from_hub(task, split, on_error)
     if source == "dir":
         path, header = _in_data_dir(task, split)
         return read_pairs(path, task.score_range, on_error, header=header), f"dir {path.parent.name}/{path.name}"
@@ -230,7 +243,7 @@ def _in_data_dir(task: Task, split: str) -> tuple[Path, bool]:
     root = os.environ.get(VARIABLE)
     if not root:
         raise DataUnavailable(
-            f"{task.name}/{split}: source 'dir' needs {VARIABLE}, which is not set. {_ways(task, split)}"
+            f"{task.name}/{split}: source 'dir' needs {VARIABLE}, which is not set. {task.ways(split)}"
         )
     folder = Path(root) / task.name
     found = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
@@ -240,53 +253,5 @@ def _in_data_dir(task: Task, split: str) -> tuple[Path, bool]:
     path = _one_of([path for path in found if path.is_file()])
     if path is None:
         there = _listing(folder if folder.is_dir() else Path(root))
-        raise DataUnavailable(f"{task.name}/{split} is not under {VARIABLE}: {there}. {_ways(task, split)}")
+        raise DataUnavailable(f"{task.name}/{split} is not under {VARIABLE}: {there}. {task.ways(split)}")
     return path, ".data" not in path.suffixes[-2:]
-
-
-def _ways(task: Task, split: str) -> str:
-    """Say how the data can be had."""
-    ways = [f"put {task.name}/{split}.tsv (header sentence1, sentence2, score) into the folder that {VARIABLE} names"]
-    if task.hub and split in task.hub.splits:
-        ways.append(f"use source 'hub' ({task.hub.id}, needs a network)")
-    ways.append("use a built-in task, which needs no data")
-    return f"Ways to go on: {'; '.join(ways)}."
-
-
-def _from_hub(task: Task, split: str, on_error: OnError) -> tuple[Columns, str]:
-    """Load from the hub and check every row as if it came from a file."""
-    hub = task.hub
-    if hub is None or split not in hub.splits:
-        raise DataUnavailable(f"{task.name}/{split} is not on the hub. {_ways(task, split)}")
-    from datasets import load_dataset
-
-    try:
-        raw = load_dataset(hub.id, hub.config, split=hub.splits[split], revision=hub.revision)
-    except Exception as error:  # the hub's client raises what its network library happens to raise
-        reason = f"{type(error).__name__}: {error}"
-        asked = f"{task.name}/{split} cannot be had from the hub ({hub.id} at {hub.revision})"
-        raise DataUnavailable(f"{asked}: {reason}. {_ways(task, split)}") from error
-    place = f"hub {hub.id}@{_loaded_revision(raw, hub)}{f' {hub.config}' if hub.config else ''} {hub.splits[split]}"
-    if missing := [name for name in hub.columns if name not in raw.column_names]:
-        raise MalformedFile(place, f"no column {', '.join(missing)} among {raw.column_names}")
-    first, second, scores = (raw[name][:] for name in hub.columns)
-    checker = Checker(place, hub.score_range or task.score_range, on_error)
-    for row, values in enumerate(zip(first, second, _class_scores(raw, hub, scores), strict=True), start=1):
-        checker.add(row, *values)
-    return checker.finish(), place
-
-
-def _class_scores(raw: "Dataset", hub: HubSource, scores: list[Any]) -> list[Any]:
-    """Return scores by class name where the hub has class labels; -1, a missing label, is left for the check."""
-    if hub.labels is None:
-        return scores
-    by_index = {index: hub.labels[name] for index, name in enumerate(raw.features[hub.columns[2]].names)}
-    return [by_index.get(score, score) for score in scores]
-
-
-def _loaded_revision(raw: "Dataset", hub: HubSource) -> str:
-    """Return the commit that was loaded, which the addresses of the downloaded files tell."""
-    for address in raw.info.download_checksums or {}:
-        if found := re.search(r"@([0-9a-f]{40})/", address):
-            return found.group(1)
-    return hub.revision

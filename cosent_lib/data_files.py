@@ -168,6 +168,11 @@ def read_pairs(
         MalformedRow: wrong number of fields, empty text, a score that is no finite number in range, not UTF-8.
         MalformedFile: empty, truncated, another encoding, wrong header, an unclosed quotation, no row left.
     """
+    return check_file(path, score_range, on_error, header=header).finish()
+
+
+def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True) -> Checker:
+    """Do the work of `read_pairs` and return the good rows (``columns``) beside the malformed ones (``bad``)."""
     text, decoded = _decode(path, _read_bytes(path))
     rows = _csv_rows(path, text) if _kind(path) == ".csv" else _tab_rows(text)
     names = ["sentence1", "sentence2", "score"]
@@ -182,7 +187,7 @@ def read_pairs(
         else:
             expected = f"{len(names)} ({', '.join(names)})"
             checker.reject(line, f"{len(fields)} field{'s' * (len(fields) != 1)}", _whole(path, fields), expected)
-    return checker.finish()
+    return checker
 
 
 def _kind(path: Path) -> str:

@@ -1,11 +1,16 @@
-"""The tasks: their languages, score ranges and splits, and where the hub has them."""
+"""The tasks: their languages, score ranges and splits, where the hub has them, and what to do where it has not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cosent_lib import corpus
 
+VARIABLE = "COSENT_DATA_DIR"
 FULL = {"train": "train", "validation": "validation", "test": "test"}
+
+
+class DataUnavailable(RuntimeError):  # noqa: N818 (a state of the world, named as users will meet it)
+    """The data are not where they were asked from; the message names the task, the place and the other ways."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class HubSource:
 
     Attributes:
         id: data set id.
-        revision: commit to load; a branch name where no commit could be confirmed.
+        revision: commit to load.
         config: configuration of the data set, if it has several.
         columns: names of the two texts and of the score there.
         splits: our split -> theirs. Their rows are not cleaned of leaks between splits, so counts differ from ``dir``.
@@ -48,6 +53,16 @@ class Task:
         """Whether the library generates the task itself."""
         return self.name in corpus.LANGUAGES
 
+    def ways(self, split: str, hub: bool = True) -> str:
+        """Say how a split can be had, with or without the hub."""
+        ways = [
+            f"put {self.name}/{split}.tsv (header sentence1, sentence2, score) into the folder that {VARIABLE} names"
+        ]
+        if hub and self.hub and split in self.hub.splits:
+            ways.append(f"use source 'hub' ({self.hub.id}, needs a network)")
+        ways.append("use a built-in task, which needs no data")
+        return f"Ways to go on: {'; '.join(ways)}."
+
 
 PAWSX_HUB = HubSource(
     "google-research-datasets/paws-x",
@@ -57,7 +72,7 @@ PAWSX_HUB = HubSource(
 )
 OCNLI_HUB = HubSource(
     "clue/clue",
-    "main",  # the commit that holds ocnli as data files could not be confirmed; `origin` tells which one was loaded
+    "7a92286c90a77a495dcaeba0fe34939053ef7dc5",  # the first commit with every configuration as data files
     config="ocnli",
     columns=("sentence1", "sentence2", "label"),
     splits={"train": "train", "test": "validation"},  # their test has no labels

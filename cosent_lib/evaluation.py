@@ -13,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from cosent_lib.intervals import Interval, bootstrap_difference, bootstrap_interval
-from cosent_lib.metrics import check_defined, concordance, pearson, score_metrics, spearman, spearman_ceiling
+from cosent_lib.metrics import (
+    average_precision,
+    check_defined,
+    concordance,
+    pearson,
+    score_metrics,
+    spearman,
+    spearman_ceiling,
+)
 from cosent_lib.retrieval import ranks_of_partners, retrieval_metrics
 from cosent_lib.thresholds import Threshold, best_threshold, is_binary, threshold_metrics
 
@@ -26,6 +34,7 @@ __all__ = [
     "PairColumns",
     "Pairs",
     "Threshold",
+    "average_precision",
     "best_threshold",
     "bootstrap_difference",
     "bootstrap_interval",
@@ -164,10 +173,10 @@ def evaluate(
         progress: of encoding.
 
     Returns:
-        dict: ``spearman``, ``pearson``, ``auc`` (:func:`concordance`), ``ceiling`` (:func:`spearman_ceiling`).
-        With ``threshold_pairs``, and labels 0/1 in both, also ``accuracy`` at ``threshold`` and ``f1`` at
-        ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for its own metric, and ``majority``, the
-        accuracy of always giving the more frequent label. Graded pairs have no such entries.
+        dict: ``spearman``, ``pearson``, ``auc`` (:func:`concordance`), ``ceiling`` (:func:`spearman_ceiling`), and for
+        labels 0/1 ``average_precision``. With ``threshold_pairs``, and labels 0/1 in both, also ``accuracy`` at
+        ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for its own metric,
+        and ``majority``, the accuracy of always giving the more frequent label. Graded pairs have no such entries.
 
     Raises:
         ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` being ``pairs`` itself (a
@@ -209,18 +218,26 @@ def evaluate_classifier(
         progress: of encoding.
 
     Returns:
-        dict: ``accuracy``, and ``majority``, the accuracy of always giving the most frequent class.
+        dict: ``accuracy``; ``macro_f1``, the mean of the classes' F1, which no frequent class can dominate (a class
+        that neither occurs nor is predicted is left out); ``majority``, the accuracy of always giving the most
+        frequent class.
 
     Raises:
         ValueError: bad columns.
     """
+    from sklearn.metrics import f1_score
+
     columns = pair_columns(pairs)
     vectors, left, right = _vectors(encoder, columns, batch_size, progress)
     place = next(loss.parameters())
     u, v = (torch.from_numpy(vectors[rows]).to(place) for rows in (left, right))
     classes = loss.classes(torch.from_numpy(columns.labels))
-    hits = loss.predict(u, v).cpu() == classes
-    return {"accuracy": hits.double().mean().item(), "majority": (classes.bincount().max() / classes.numel()).item()}
+    predicted = loss.predict(u, v).cpu()
+    return {
+        "accuracy": (predicted == classes).double().mean().item(),
+        "macro_f1": float(f1_score(classes, predicted, average="macro", zero_division=0)),
+        "majority": int(classes.bincount().max()) / classes.numel(),
+    }
 
 
 def evaluate_retrieval(

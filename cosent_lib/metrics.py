@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from cosent_lib.thresholds import is_binary
+
 
 def score_metrics(scores: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """The threshold-free entries of :func:`evaluate` for scores that are at hand.
@@ -20,12 +22,33 @@ def score_metrics(scores: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     Raises:
         ValueError: other shapes, non-finite values, all labels or all scores equal.
     """
-    return {
+    metrics = {
         "spearman": spearman(scores, labels),
         "pearson": pearson(scores, labels),
         "auc": concordance(scores, labels),
         "ceiling": spearman_ceiling(labels),
     }
+    return metrics | ({"average_precision": average_precision(scores, labels)} if is_binary(labels) else {})
+
+
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over the ones of the precision at their score, tied scores called together; in (0, 1].
+
+    Not interpolated; unlike AUC it depends on the share of ones, which is what chance reaches (scikit-learn's).
+
+    Args:
+        scores: real ``[n]``.
+        labels: ``[n]``, 0 or 1, not all equal.
+
+    Raises:
+        ValueError: other shapes, non-finite values, labels other than 0 and 1, all labels equal.
+    """
+    from sklearn.metrics import average_precision_score
+
+    x, y = _two_columns(scores, labels)
+    if not is_binary(y):
+        raise ValueError("average precision needs labels 0 and 1")
+    return float(average_precision_score(y, x))
 
 
 def spearman(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -76,6 +99,8 @@ def concordance(scores: ArrayLike, labels: ArrayLike) -> float:
     x_distinct, y_distinct = (total - _tied_pairs(column) for column in (x, y))
     if x_distinct == 0:
         return 0.5
+    if x.size == 2:  # scipy's p-value, which nobody asked for, would divide by n − 2
+        return float((x[0] < x[1]) == (y[0] < y[1]))
     tau = stats.kendalltau(x, y, variant="b", method="asymptotic").statistic
     surplus = round(float(tau) * float(x_distinct) ** 0.5 * float(y_distinct) ** 0.5)  # an integer, recovered
     return (1 + surplus / y_distinct) / 2

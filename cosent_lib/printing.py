@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
-def label_shares(scores: Sequence[float], most: int = 6) -> str:
+def label_shares(counts: Counter[float], most: int = 6) -> str:
     """Say how often each label occurs, or, beyond ``most`` different ones, how many there are and their mean."""
-    counts = Counter(scores)
+    total = counts.total()
     if len(counts) > most:
-        return f"{len(counts)} different values, mean {sum(scores) / len(scores):.3f}"
-    return "  ".join(f"{label:g}: {100 * counts[label] / len(scores):.1f} %" for label in sorted(counts))
+        mean = sum(label * count for label, count in counts.items()) / total
+        return f"{len(counts)} different values, mean {mean:.3f}"
+    return "  ".join(f"{label:g}: {100 * counts[label] / total:.1f} %" for label in sorted(counts))
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from cosent_lib.evaluation import (
+    average_precision,
     best_threshold,
     bootstrap_difference,
     bootstrap_interval,
@@ -142,6 +143,37 @@ def test_undefined_metrics_are_errors(metric) -> None:
 def test_correlations_with_constant_scores_are_errors(metric) -> None:
     with pytest.raises(ValueError, match="undefined: all 3 scores equal 2"):
         metric([2, 2, 2], [1, 0, 1])
+
+
+def test_concordance_of_two_rows() -> None:
+    assert [concordance(scores, [0, 1]) for scores in ([1, 2], [2, 1], [3, 3])] == [1, 0, 0.5]
+
+
+def test_average_precision_by_hand_ties_called_together() -> None:
+    # 0.9 | 0.7 0.7 0.7 | 0.2: recall rises at 0.9 (1 of 3, precision 1) and at 0.7 (3 of 3, precision 3/4)
+    assert average_precision([0.9, 0.7, 0.7, 0.7, 0.2], [1, 1, 0, 1, 0]) == pytest.approx(1 / 3 + 2 / 3 * 3 / 4)
+    assert average_precision([1, 1, 1, 1], [1, 0, 0, 0]) == 0.25  # all tied: the share of ones
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_average_precision_is_the_sum_over_cuts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, scores = np.array([0, 1, *rng.integers(0, 2, 60)]), rng.integers(-9, 9, 62) / 7
+    area, reached = 0.0, 0.0
+    for cut in sorted(set(scores), reverse=True):
+        called = scores >= cut
+        recall = labels[called].sum() / labels.sum()
+        area, reached = area + (recall - reached) * labels[called].mean(), recall
+    assert average_precision(scores, labels) == pytest.approx(area, abs=1e-14)
+    assert score_metrics(scores, labels)["average_precision"] == average_precision(scores, labels)
+
+
+def test_average_precision_is_for_two_labels() -> None:
+    assert "average_precision" not in score_metrics([1, 2, 3], [0, 0.5, 1])
+    with pytest.raises(ValueError, match="average precision needs labels 0 and 1"):
+        average_precision([1, 2, 3], [0, 0.5, 1])
+    with pytest.raises(ValueError, match="undefined: all 2 labels equal 0"):
+        average_precision([1, 2], [0, 0])
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------------
@@ -283,6 +315,12 @@ def test_cosines_of_more_rows_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> N
     assert (cosine_scores(encoder, pairs) == whole).all()
 
 
+def test_equal_vectors_tie_at_exactly_one() -> None:
+    vectors = {str(i): RNG.normal(size=384).astype(np.float32).tolist() for i in range(200)}
+    pairs = {"sentence1": list(vectors), "sentence2": list(vectors), "score": [1.0] * 200}
+    assert set(cosine_scores(FixedEncoder(vectors), pairs)) == {1.0}
+
+
 def test_zero_vectors_have_cosine_zero_and_non_finite_ones_are_refused() -> None:
     pairs = {"sentence1": ["a", "b"], "sentence2": ["b", "b"], "score": [0, 1]}
     assert cosine_scores(FixedEncoder({"a": [0, 0], "b": [3, 4]}), pairs).tolist() == [0, 1]
@@ -304,6 +342,7 @@ def test_evaluate_against_scipy_and_sklearn() -> None:
             "pearson": stats.pearsonr(scores, labels).statistic,
             "auc": sk.roc_auc_score(labels, scores),
             "ceiling": stats.spearmanr(np.arange(200), np.sort(labels)).statistic,
+            "average_precision": sk.average_precision_score(labels, scores),
             "accuracy": sk.accuracy_score(labels, scores >= found["threshold"]),
             "f1": sk.f1_score(labels, scores >= found["f1_threshold"]),
             "threshold": found["threshold"],
@@ -334,14 +373,14 @@ def test_evaluate_refuses_what_would_mislead() -> None:
         evaluate(encoder, dict(pairs, score=[1.0] * 20))
     assert len(encoder.asked) == asked  # before anything was encoded
     same = FixedEncoder({text: [1.0, 2.0] for text in encoder.vectors})
-    with pytest.raises(ValueError, match=r"undefined: all 20 scores equal 0\.99"):
+    with pytest.raises(ValueError, match=r"undefined: all 20 scores equal 1\.0"):
         evaluate(same, pairs)
 
 
 # --- the classifier's own view ---------------------------------------------------------------------------------------
 
 
-def test_classifier_accuracy_is_of_its_predictions() -> None:
+def test_classifier_metrics_are_of_its_predictions() -> None:
     from cosent_lib.losses import SoftmaxLoss
 
     labels = RNG.integers(0, 3, 80) / 2
@@ -349,9 +388,17 @@ def test_classifier_accuracy_is_of_its_predictions() -> None:
     loss = SoftmaxLoss(7, num_labels=3)
     u, v = (torch.tensor([encoder.vectors[text] for text in pairs[side]]) for side in ("sentence1", "sentence2"))
     logits = loss.classifier(torch.cat([u, v, (u - v).abs()], dim=1))
-    expected = sk.accuracy_score((2 * labels).astype(int), logits.argmax(1).numpy())
+    truth, given = (2 * labels).astype(int), logits.argmax(1).numpy()
+    expected = sk.accuracy_score(truth, given)
+    both = [((truth == k) & (given == k)).sum() for k in range(3)]  # F1 = 2·both/(true + given), class by class
+    f1 = np.mean([2 * b / ((truth == k).sum() + (given == k).sum()) for k, b in enumerate(both)])
+    assert f1 == pytest.approx(sk.f1_score(truth, given, average="macro"))
     found = evaluate_classifier(encoder, loss, pairs)
-    assert found == {"accuracy": pytest.approx(expected), "majority": np.bincount((2 * labels).astype(int)).max() / 80}
+    assert found == {
+        "accuracy": pytest.approx(expected),
+        "macro_f1": pytest.approx(f1),
+        "majority": np.bincount(truth).max() / 80,
+    }
 
 
 # --- retrieval -------------------------------------------------------------------------------------------------------

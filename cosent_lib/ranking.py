@@ -158,7 +158,8 @@ def _by_log_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     nothing = s.new_full((1,), -math.inf)
     below = torch.cat([nothing, s_sorted.logcumsumexp(0)])[first]  # log Σ_{y_k < y_i} e^{s_k}
     above = torch.cat([(-s_sorted).flip(0).logcumsumexp(0).flip(0), nothing])[end]  # log Σ_{y_j > y_i} e^{−s_j}
-    value = torch.cat([s.new_zeros(1), s_sorted + above]).logsumexp(0)
+    # logaddexp does not lose a tiny Σ beside 1; e^−1000 is 0 in any type, and −∞ has no second derivative
+    value = torch.logaddexp((s_sorted + above).clamp_min(-1000.0).logsumexp(0), s.new_zeros(()))
     gradient = (s_sorted + above - value).exp() - (below - s_sorted - value).exp()
     return value, torch.zeros_like(s).scatter(0, order, gradient)
 

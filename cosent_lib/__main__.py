@@ -65,7 +65,8 @@ def _is_users(error: Exception) -> bool:
     """Whether an error comes from what the user asked for or gave, and its message is all there is to say."""
     names = {kind.__name__ for kind in type(error).__mro__}  # by name: no heavy import for a mistyped option
     return isinstance(error, (ValueError, OSError)) or bool(
-        names & {"ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss", "RecordMissing", "RunsFailed"}
+        names
+        & {"ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss", "RecordMissing", "RunsFailed"}
     )
 
 

@@ -3,6 +3,7 @@
 A checkpoint is a folder ``checkpoint-STEP`` with ``parameters.safetensors`` (encoder and loss), ``best.safetensors``
 (those of the best validation, if any), ``optimizers.pt`` (moments and random states; read with ``weights_only``) and
 ``state.json``. It is written under another name and renamed, so a killed run leaves the last whole one.
+Accelerate's save_state would go on without random states that it cannot read, and reads custom ones by plain pickle.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cosent_lib.training_setup import Objective, TrainingResult
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from cosent_lib.training_setup import Objective
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+HISTORY = {"step": "int64", "epoch": "int64"} | dict.fromkeys(("loss", "inversion_bound", "learning_rate"), "float64")
 
 
 @dataclass
@@ -31,12 +34,23 @@ class Progress:
     """How far a run is: everything that changes from step to step, except parameters and optimisers."""
 
     step: int = 0
-    history: list[list[float]] = field(default_factory=list)  # rows: step, epoch, loss, inversion_bound, rate
+    history: list[list[float]] = field(default_factory=list)  # rows with the columns of HISTORY
     evaluations: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     batches_without_order: int = 0
     seconds: float = 0.0
+
+    def table(self) -> pd.DataFrame:
+        """The steps so far as a table."""
+        return pd.DataFrame(self.history, columns=list(HISTORY)).astype(HISTORY)
+
+    def result(self) -> TrainingResult:
+        """The run so far as a result."""
+        evaluations = pd.DataFrame(self.evaluations, columns=None if self.evaluations else ["step", "epoch"])
+        best, metrics = self.best_step if self.best_metrics else self.step, dict(self.best_metrics)
+        counts = (self.step, self.seconds, self.batches_without_order)
+        return TrainingResult(self.table(), evaluations, best, metrics, *counts)
 
 
 def parameters_of(objective: Objective) -> dict[str, Tensor]:

@@ -3,8 +3,10 @@
 import json
 import math
 import shutil
+import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
@@ -24,6 +26,7 @@ WEIGHTS_FILE = "model.safetensors"
 # kind in encoder.json -> class that reads it; resolved on demand, so that `static` never imports transformers
 KINDS = {
     "static": "cosent_lib.static_encoder:StaticEncoder",
+    "small": "cosent_lib.small_encoder:SmallEncoder",
     "transformer": "cosent_lib.pretrained:TransformerEncoder",
 }
 
@@ -33,14 +36,14 @@ class EncoderUnavailable(ValueError):  # noqa: N818 — beside data.DataUnavaila
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list. ``ValueError`` naming the first position that is not a string or is empty."""
+    """The texts as a list. ``ValueError`` naming the first position that is not a string or shows nothing."""
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
     found = list(texts)
     for position, text in enumerate(found):
         if not isinstance(text, str):
             raise ValueError(f"texts[{position}] is {text!r} ({type(text).__name__}); expected a string")
-        if not text or text.isspace():
+        if all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text):  # controls, zero-width signs
             raise ValueError(f"texts[{position}] is {text!r}; expected a text that is not empty")
     return found
 
@@ -144,18 +147,15 @@ class SentenceEncoder(nn.Module):
         raise NotImplementedError
 
 
-class _evaluating:  # noqa: N801 — a context manager, used like a function
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode inside the block; every submodule's own mode restored after it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.modes = [(part, part.training) for part in module.modules()]
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for part, training in self.modes:
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
             part.training = training
 
 

@@ -1,16 +1,18 @@
 """Text → vectors: the front door of the encoders, :func:`load_encoder`.
 
 :class:`SentenceEncoder` is what all of them offer (`encoder_base.py`); `static_encoder.py` holds the embedding bag,
-`pretrained.py` the transformers, `pooling.py` what turns token vectors into one vector.
+`small_encoder.py` the BERT from scratch, `pretrained.py` the checkpoints, `pooling.py` what makes one vector of many.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
-from cosent_lib.encoder_base import CONFIG_FILE, EncoderUnavailable, SentenceEncoder
+from cosent_lib.encoder_base import CONFIG_FILE, KINDS, EncoderUnavailable, SentenceEncoder
 
-ENCODERS = ("static", "minilm")  # names of our own, beside folders and hub ids
+ENCODERS = ("static", "small", "minilm")  # names of our own, beside folders and hub ids
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 __all__ = ["ENCODERS", "EncoderUnavailable", "SentenceEncoder", "load_encoder"]
@@ -21,6 +23,7 @@ def load_encoder(
     texts: Sequence[str] | None = None,
     *,
     dim: int | None = None,
+    layers: int | None = None,
     vocabulary_size: int | None = None,
     seed: int = 0,
     pooling: str | None = None,
@@ -31,6 +34,8 @@ def load_encoder(
 
     - ``"static"``: an embedding bag with a vocabulary from ``texts`` (needed; the training texts). Options
       ``dim`` (128), ``vocabulary_size`` (20,000), ``seed`` of its random vectors.
+    - ``"small"``: a BERT with random weights from ``seed`` and a WordPiece vocabulary from ``texts`` (needed). Options
+      ``dim`` (128, a multiple of 32), ``layers`` (2), ``vocabulary_size`` (10,000), ``max_length`` (128), ``pooling``.
     - ``"minilm"``: all-MiniLM-L6-v2, hash checked. Options ``pooling`` ("mean"), ``max_length`` (256 tokens).
     - a local folder: one written by ``SentenceEncoder.save`` (its own settings hold unless ``pooling`` or
       ``max_length`` is given), or a Hugging Face checkpoint. Write "./static" if it is called like one of ours.
@@ -42,12 +47,11 @@ def load_encoder(
     have is a ``ValueError``, as are an unknown name and an encoder that cannot be had
     (:class:`EncoderUnavailable`).
     """
-    options: dict[str, object] = {"dim": dim, "vocabulary_size": vocabulary_size}
+    options: dict[str, object] = {"dim": dim, "layers": layers, "vocabulary_size": vocabulary_size}
     options |= {"pooling": pooling, "max_length": max_length, "revision": revision}
     given = {option: value for option, value in options.items() if value is not None}
-    if name == "static":
-        _check_options(name, given, ("dim", "vocabulary_size"))
-        return _static(texts, seed, given)
+    if name in ("static", "small"):
+        return _from_texts(name, texts, seed, given)
     from cosent_lib.pretrained import load_minilm, load_transformer
 
     if name == "minilm":
@@ -64,12 +68,13 @@ def load_encoder(
     )
 
 
-def _static(texts: Sequence[str] | None, seed: int, given: dict[str, object]) -> SentenceEncoder:
-    from cosent_lib.static_encoder import StaticEncoder
-
+def _from_texts(name: str, texts: Sequence[str] | None, seed: int, given: dict[str, object]) -> SentenceEncoder:
+    sizes = ("dim", "vocabulary_size")
+    _check_options(name, given, sizes if name == "static" else (*sizes, "layers", "pooling", "max_length"))
     if texts is None:
-        raise ValueError("encoder 'static' takes its vocabulary from texts: load_encoder('static', texts=[...])")
-    return StaticEncoder.from_texts(texts, seed=seed, **given)  # type: ignore[arg-type]
+        raise ValueError(f"encoder {name!r} takes its vocabulary from texts: load_encoder({name!r}, texts=[...])")
+    encoder_class: Any = resolve_name(KINDS[name])
+    return encoder_class.from_texts(texts, seed=seed, **given)
 
 
 def _from_folder(folder: Path, given: dict[str, object]) -> SentenceEncoder:

@@ -62,7 +62,8 @@ class TransformerEncoder(SentenceEncoder):
         self.name = name
         self.source = source
         self.dim = model.config.hidden_size
-        self.configure(pooling=pooling, max_length=_default_length(model.config) if max_length is None else max_length)
+        default = min(DEFAULT_MAX_LENGTH, _position_limit(model.config))
+        self.configure(pooling=pooling, max_length=default if max_length is None else max_length)
         self.eval()
 
     def configure(self, *, pooling: str | None = None, max_length: int | None = None) -> None:
@@ -82,14 +83,8 @@ class TransformerEncoder(SentenceEncoder):
         texts = checked_texts(texts)
         if not texts:
             return []
-        token_ids = self.tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_length,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
+        wanted = {"return_attention_mask": False, "return_token_type_ids": False}
+        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length, **wanted)["input_ids"]
         for position, ids in enumerate(token_ids):
             if not ids:
                 raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
@@ -136,11 +131,11 @@ class TransformerEncoder(SentenceEncoder):
 
     def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
         """Two dense groups: matrices with weight decay; biases and normalisation (vectors) without, as for BERT."""
-        rate = checked_rate(learning_rate, self.default_learning_rate)
+        group = {"lr": checked_rate(learning_rate, self.default_learning_rate), "sparse": False}
         trained = [p for p in self.parameters() if p.requires_grad]
         return [
-            {"params": [p for p in trained if p.ndim > 1], "lr": rate, "weight_decay": weight_decay, "sparse": False},
-            {"params": [p for p in trained if p.ndim < 2], "lr": rate, "weight_decay": 0.0, "sparse": False},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, **group},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0, **group},
         ]
 
     def settings(self) -> dict[str, Any]:
@@ -274,10 +269,6 @@ def _position_limit(config: Any) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         limit -= config.pad_token_id + 1  # their positions start behind the padding number
     return limit
-
-
-def _default_length(config: Any) -> int:
-    return min(DEFAULT_MAX_LENGTH, _position_limit(config))
 
 
 def _first_line(error: BaseException) -> str:

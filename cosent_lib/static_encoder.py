@@ -55,7 +55,11 @@ def build_vocabulary(texts: Iterable[str], size: int) -> list[str]:
 class StaticEncoder(SentenceEncoder):
     """An embedding bag: a text's vector is the mean of its known features' vectors.
 
-    ``tokenize`` is a small function and a dictionary of our own (:func:`features`), no trained tokenizer.
+    ``tokenize`` is a small function and a dictionary of our own (:func:`features`), no trained tokenizer. A stock one
+    (WordPiece, BPE, Unigram; Han characters alone) cuts a text one way only. Measured against it by validation Spearman
+    of CoSENT at λ = 20, three seeds: English loses 0.03 to 0.06 (STS-B; the trigrams make the difference), BQ 0.03;
+    characters alone gain 0.02 to 0.03 on STS-B zh and ATEC and draw on LCQMC. With squared error English draws,
+    ATEC loses 0.03, BQ 0.01 and STS-B zh gains 0.02. No clear gain, so the features stay.
     Features outside the vocabulary are dropped; a text without any known feature gets the zero vector.
     The gradient is sparse: a step touches only the features of its batch.
     """

@@ -9,51 +9,44 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from dataclasses import asdict
+from operator import mul
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cosent_lib.batches import Batch, Batches, digest_of, shares
 from cosent_lib.checkpoints import Progress, latest_checkpoint, parameters_of, read_progress, restore, save_checkpoint
 from cosent_lib.evaluation import Pairs, evaluate, pair_columns
 from cosent_lib.metrics import check_defined
 from cosent_lib.ranking import NoDemandedPairsWarning, inversion_bound
 from cosent_lib.training_errors import (
     NonFiniteLoss,
+    OutOfMemory,
     StopBetweenSteps,
     TrainingInterrupted,
+    is_out_of_memory,
     likely_cause,
     non_finite_parameter,
     overflow_cause,
 )
 from cosent_lib.training_setup import (
-    Batch,
-    Batches,
     Objective,
     TrainingConfig,
     TrainingResult,
-    digest_of,
     learning_rate_factor,
     make_accelerator,
     make_optimizers,
+    settings_of,
 )
 
 if TYPE_CHECKING:
     from cosent_lib.encoders import SentenceEncoder
 
-__all__ = ["NonFiniteLoss", "TrainingConfig", "TrainingInterrupted", "TrainingResult", "train"]
-
-HISTORY = {
-    "step": "int64",
-    "epoch": "int64",
-    "loss": "float64",
-    "inversion_bound": "float64",
-    "learning_rate": "float64",
-}
+__all__ = ["NonFiniteLoss", "OutOfMemory", "TrainingConfig", "TrainingInterrupted", "TrainingResult", "train"]
 
 
 def train(
@@ -86,8 +79,15 @@ def train(
         ValueError: bad pairs, settings that do not fit each other, a device that is not there, validation labels that
             are all equal, an ``output_dir`` that holds another run, a checkpoint that cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; says where and the likely cause.
+        OutOfMemory: says what to change; the last checkpoint, if any, is left as it is.
         TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
     """
+    if config.accumulation_steps > 1 and (getattr(loss, "needs_order", False) or getattr(loss, "is_rank_loss", False)):
+        warnings.warn(
+            f"accumulation_steps={config.accumulation_steps} is not a larger batch for {type(loss).__name__}: pairs of "
+            f"different batches are never compared; for more comparisons raise batch_size (now {config.batch_size})",
+            stacklevel=2,
+        )
     accelerator = make_accelerator(config)
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
     try:
@@ -96,17 +96,22 @@ def train(
             torch.manual_seed(config.seed)
             loop = _Loop(encoder, loss, train_pairs, config, validation, accelerator)
             loop.start(resume_from)
-            loop.run()
+            try:
+                loop.run()
+            except (MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise OutOfMemory(error, loop.progress.step, encoder, config, loop.saved()) from error
+                raise
     finally:
         encoder.eval()
         loss.eval()
         accelerator.free_memory()
-    result = loop.result()
+    result = loop.progress.result()
     if result.batches_without_order:
-        share = result.batches_without_order / result.steps
+        count = loop.batches.count(result.steps)
         warnings.warn(
-            f"{result.batches_without_order} of {result.steps} batches ({share:.1%}) held only one label and taught "
-            f"{type(loss).__name__} nothing; a larger batch_size makes them rarer",
+            f"{result.batches_without_order} of {count} batches ({result.batches_without_order / count:.1%}) held only "
+            f"one label and taught {type(loss).__name__} nothing; batches='levels' or a larger batch_size helps",
             stacklevel=2,
         )
     return result
@@ -134,8 +139,11 @@ class _Loop:
         judged = None if validation is None else pair_columns(validation, "validation")
         if judged is not None:
             check_defined(judged.labels, "validation labels")
+        elif config.patience is not None:
+            raise ValueError("patience counts validations: it needs validation pairs")
         self.config, self.validation, self.accelerator = config, validation, accelerator
-        self.batches = Batches(encoder, train_pairs, config.batch_size, config.seed)
+        cutting = (config.batch_size, config.seed, config.accumulation_steps, config.batches)
+        self.batches = Batches(encoder, train_pairs, *cutting)
         self.total = config.max_steps or config.epochs * self.batches.per_epoch
         self.objective = Objective(encoder, loss).to(accelerator.device)
         self.optimizers = [accelerator.prepare(o) for o in make_optimizers(self.objective, config)]
@@ -148,12 +156,10 @@ class _Loop:
             for parameter in group["params"]
         ]
         self.progress, self.best_parameters = Progress(), None
-        self.settings = {
-            name: value
-            for name, value in asdict(config).items()
-            if name not in ("output_dir", "checkpoint_steps", "progress", "device")
-        } | {"encoder": encoder.name, "loss": type(loss).__name__, "train_pairs": self.batches.digest}
-        self.settings["validation"] = None if judged is None else digest_of(*judged)
+        self.settings = settings_of(config, encoder, loss) | {
+            "train_pairs": self.batches.digest,
+            "validation": None if judged is None else digest_of(*judged),
+        }
 
     best_parameters: dict[str, Tensor] | None
 
@@ -167,11 +173,9 @@ class _Loop:
         if resume_from is not None:
             place, self.progress = read_progress(resume_from, self.settings)
             self.best_parameters = restore(place, self.objective, self.accelerator)
-        elif self.config.output_dir is not None and latest_checkpoint(self.config.output_dir) is not None:
+        elif self.saved() is not None:
             folder = str(self.config.output_dir)
-            raise ValueError(
-                f"output_dir {folder!r} holds a run already: go on with resume_from={folder!r}, or empty it"
-            )
+            raise ValueError(f"output_dir holds a run already: go on with resume_from={folder!r}, or empty it")
 
     def run(self) -> None:
         """Every step of the run."""
@@ -181,40 +185,58 @@ class _Loop:
         )
         self.prepared.train()
         with StopBetweenSteps() as stop, bar:
-            for step in range(self.progress.step + 1, self.total + 1):
-                batch = self.batches.at(step)
+            while not self.finished():
+                step = self.progress.step + 1
+                batches = self.batches.at(step)
                 self.set_learning_rates(step)
-                value = self.loss_of(batch)
-                self.accelerator.backward(value)
+                values = self.backward(batches)
                 if self.dense and self.config.max_grad_norm is not None:
                     self.accelerator.clip_grad_norm_(self.dense, self.config.max_grad_norm)
                 for optimizer in self.optimizers:
                     optimizer.step()
                     optimizer.zero_grad()
-                self.note(batch, value.item())
+                self.note(batches, values)
                 if self.due(self.config.evaluation_steps, step):
-                    self.validate(batch)
+                    self.validate(batches[-1])
                 self.progress.seconds = earlier + time.perf_counter() - begun
                 if self.config.output_dir is not None and (
                     stop.requested or self.due(self.config.checkpoint_steps, step)
                 ):
                     self.save()
                 if stop.requested:
-                    self.interrupted()
+                    self.keep_best()
+                    raise TrainingInterrupted(self.progress.result(), self.saved())
                 bar.update()
                 if step % 20 == 0:
                     bar.set_postfix_str(f"loss {self.progress.history[-1][2]:.4f}", refresh=False)
         self.keep_best()
 
+    def finished(self) -> bool:
+        """Whether every step is done, or the last ``patience`` validations brought no new best."""
+        rows, patience = self.progress.evaluations, self.config.patience
+        patient = patience is None or len(rows) < patience or rows[-patience]["step"] <= self.progress.best_step
+        return self.progress.step == self.total or not patient
+
     def due(self, every: int | None, step: int) -> bool:
         """Whether something done every so many steps (None: every epoch), and at the end, is to be done now."""
-        return step % (every or self.batches.per_epoch) == 0 or step == self.total
+        return step % (every or self.batches.per_epoch) == 0 or self.finished()
 
     def set_learning_rates(self, step: int) -> None:
         """A function of the step alone, so that a resumed run needs no scheduler state."""
         factor = learning_rate_factor(step, self.total, self.config.warmup_ratio)
         for group in self.groups:
             group["lr"] = group["peak_lr"] * factor
+
+    def backward(self, batches: list[Batch]) -> list[float]:
+        """Add up the gradients of a step's batches, each by its share of the pairs; return their losses."""
+        self.accelerator.gradient_accumulation_steps, self.accelerator.step = len(batches), 0
+        values = []
+        for batch, share in zip(batches, shares(batches), strict=True):
+            with self.accelerator.accumulate(self.prepared):
+                value = self.loss_of(batch)
+                self.accelerator.backward(value * (share * len(batches)))  # Accelerate divides by their number
+            values.append(value.item())
+        return values
 
     def loss_of(self, batch: Batch) -> Tensor:
         """The loss of a batch, or a NonFiniteLoss that says why it has none."""
@@ -226,30 +248,33 @@ class _Loop:
             cause = likely_cause(self.objective, batch, self.groups[0]["lr"])
             if cause is None:
                 raise
-            raise NonFiniteLoss("the loss is undefined", batch, cause, self.history()) from error
+            raise NonFiniteLoss("the loss is undefined", batch, cause, self.progress.table()) from error
         rate = self.groups[0]["lr"]
         cause = likely_cause(self.objective, batch, rate) or overflow_cause(self.objective, rate)
-        raise NonFiniteLoss(f"the loss is {value.item()}", batch, cause, self.history())
+        raise NonFiniteLoss(f"the loss is {value.item()}", batch, cause, self.progress.table())
 
-    def note(self, batch: Batch, value: float) -> None:
+    def note(self, batches: list[Batch], values: list[float]) -> None:
         """Add a step to the history."""
-        self.progress.step = batch.step
-        bound = inversion_bound(value, batch.labels) if self.is_rank_loss else math.nan
-        self.progress.history.append([batch.step, batch.epoch, value, bound, self.groups[0]["lr"]])
-        if not self.teaches(batch.labels):
-            self.progress.batches_without_order += 1
+        self.progress.step, epoch = batches[0].step, batches[0].epoch
+        bounds = []
+        if self.is_rank_loss:
+            bounds = [inversion_bound(value, batch.labels) for value, batch in zip(values, batches, strict=True)]
+        bound = fmean(defined) if (defined := [each for each in bounds if not math.isnan(each)]) else math.nan
+        value = sum(map(mul, shares(batches), values))
+        self.progress.history.append([self.progress.step, epoch, value, bound, self.groups[0]["lr"]])
+        self.progress.batches_without_order += sum(not self.teaches(batch.labels) for batch in batches)
 
     def validate(self, batch: Batch) -> None:
         """Refuse a broken model; with validation pairs, evaluate and keep the parameters if they are the best."""
         name = non_finite_parameter(self.objective)
         if name is not None:
             cause = f"its update made it so; lower the learning rate (now {self.groups[0]['lr']:.3g})"
-            raise NonFiniteLoss(f"parameter {name} is not finite", batch, cause, self.history())
+            raise NonFiniteLoss(f"parameter {name} is not finite", batch, cause, self.progress.table())
         if self.validation is None:
             return
         try:
             metrics = evaluate(self.objective.encoder, self.validation)
-        except ValueError as error:
+        except Exception as error:
             error.add_note(f"while validating after step {batch.step}")
             raise
         self.progress.evaluations.append({"step": batch.step, "epoch": batch.epoch, **metrics})
@@ -258,33 +283,16 @@ class _Loop:
             self.progress.best_step, self.progress.best_metrics = batch.step, metrics
             self.best_parameters = parameters_of(self.objective)
 
-    def save(self) -> Path:
+    def save(self) -> None:
         """Write a checkpoint."""
         folder = Path(self.config.output_dir)  # type: ignore[arg-type]  # asked only where it is set
-        arguments = (self.progress, self.objective, self.best_parameters, self.accelerator)
-        return save_checkpoint(folder, self.settings, *arguments)
+        save_checkpoint(folder, self.settings, self.progress, self.objective, self.best_parameters, self.accelerator)
 
-    def interrupted(self) -> None:
-        """End the run here: its checkpoint, if any, has just been written."""
-        self.keep_best()
-        folder = self.config.output_dir
-        raise TrainingInterrupted(self.result(), latest_checkpoint(folder) if folder is not None else None)
+    def saved(self) -> Path | None:
+        """The last checkpoint, if there is one."""
+        return latest_checkpoint(self.config.output_dir) if self.config.output_dir is not None else None
 
     def keep_best(self) -> None:
         """Leave encoder and loss with the best parameters."""
         if self.best_parameters is not None:
             self.objective.load_state_dict(self.best_parameters)
-
-    def history(self) -> pd.DataFrame:
-        """The steps so far as a table."""
-        return pd.DataFrame(self.progress.history, columns=list(HISTORY)).astype(HISTORY)
-
-    def result(self) -> TrainingResult:
-        """The run so far as a result."""
-        done = self.progress
-        best = done.best_step if done.best_metrics else done.step
-        evaluations = pd.DataFrame(done.evaluations, columns=None if done.evaluations else ["step", "epoch"])
-        metrics = dict(done.best_metrics)
-        return TrainingResult(
-            self.history(), evaluations, best, metrics, done.step, done.seconds, done.batches_without_order
-        )

@@ -1,7 +1,8 @@
-"""How a training run stops before its end: by a loss that is not finite, or by the reader's Ctrl-C."""
+"""How a training run stops before its end: a loss that is not finite, memory that does not suffice, or Ctrl-C."""
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cosent_lib.training_setup import Batch, Objective, TrainingResult
+from cosent_lib.batches import Batch
+from cosent_lib.training_setup import Objective, TrainingResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,36 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818 — the name says it
         shown = ", ".join(map(str, batch.rows[:8])) + (", …" if len(batch.rows) > 8 else "")
         super().__init__(f"{what} at step {batch.step} (epoch {batch.epoch}; training rows {shown}): {cause}")
         self.step, self.epoch, self.rows, self.history = batch.step, batch.epoch, batch.rows, history
+
+
+class OutOfMemory(RuntimeError):  # noqa: N818 — the name says it
+    """The device's or the machine's memory does not suffice; the message says what to change.
+
+    Attributes:
+        step: the step that was not finished, or whose validation was not; counted from 1.
+        checkpoint: the last checkpoint, left as it is; None where there is none.
+    """
+
+    def __init__(self, error: Exception, done: int, encoder: Any, config: Any, checkpoint: Path | None) -> None:
+        validating = "".join(getattr(error, "__notes__", []))  # such as "while validating after step 7"
+        self.step, self.checkpoint = done if validating else done + 1, checkpoint
+        changes = [] if validating else [f"a smaller batch_size (now {config.batch_size})"]
+        if hasattr(encoder, "max_length"):
+            changes.append(f"an encoder with a smaller max_length (now {encoder.max_length} tokens)")
+        if encoder.device.type == "cuda" and config.precision == "fp32":
+            changes.append("precision='bf16' (now 'fp32')")
+        take = ", or ".join(changes or ["a machine with more memory"])
+        kept = f"{checkpoint} is kept, for the same settings where there is more memory" if checkpoint else "none saved"
+        super().__init__(
+            f"out of memory {validating or f'at step {self.step}'}: take {take}. Checkpoint: {kept}. "
+            f"({type(error).__name__}: {str(error)[:200]})"
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is Python's, torch's or a GPU library's way to say that there is no more memory."""
+    says = re.search(r"out of memory|(can't|cannot) allocate memory|not enough memory|ALLOC_FAILED", str(error), re.I)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and says is not None)
 
 
 class TrainingInterrupted(KeyboardInterrupt):

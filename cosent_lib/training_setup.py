@@ -1,20 +1,18 @@
-"""What a training run is made of: settings, result, device and precision, batches, optimisers."""
+"""What a training run is made of: settings, result, device and precision, optimisers."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cosent_lib.evaluation import Pairs, pair_columns
+from cosent_lib.batches import BATCHES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +32,11 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training pairs. Not used when ``max_steps`` is given.
         max_steps: number of updates instead; the pairs are gone through as often as that takes.
-        batch_size: pairs a step. The last batch of an epoch may be smaller.
+        batch_size: pairs in a batch. The last batch of an epoch may be smaller.
+        batches: ``shuffled``, or ``levels``: each batch has its share of every label level (of the quantiles of the
+            labels, where there are many), so that there is an order to learn from even where positives are rare.
+        accumulation_steps: batches whose gradients are added up to one step, each by its share of the pairs. For a
+            loss that is a mean over pairs that is a larger batch; for a ranking loss it is not, and `train` warns.
         learning_rate: of the encoder at its height; None is the encoder's own default.
         loss_learning_rate: of the loss's own parameters (a learned scale, Sentence-BERT's classifier); None is the
             larger of the encoder's and 1e-3, because they start from nothing. They have no weight decay.
@@ -46,6 +48,8 @@ class TrainingConfig:
         precision: ``auto`` (bf16 on CUDA devices that have it, else fp32), ``fp32``, ``bf16``, ``fp16``.
         evaluation_steps: validate after every so many steps; None: after each epoch. Always after the last step.
         selection_metric: the validation metric whose best step is kept: ``spearman``, ``pearson`` or ``auc``.
+        patience: stop after so many validations in a row without a new best one; None: go on to the end. The learning
+            rate falls as if the run were to go on.
         output_dir: folder for checkpoints; None: none are written.
         checkpoint_steps: write a checkpoint after every so many steps; None: after each epoch.
         progress: show a progress bar.
@@ -57,6 +61,8 @@ class TrainingConfig:
     epochs: int = 1
     max_steps: int | None = None
     batch_size: int = 64
+    batches: str = "shuffled"
+    accumulation_steps: int = 1
     learning_rate: float | None = None
     loss_learning_rate: float | None = None
     warmup_ratio: float = 0.1
@@ -67,15 +73,16 @@ class TrainingConfig:
     precision: str = "auto"
     evaluation_steps: int | None = None
     selection_metric: str = "spearman"
+    patience: int | None = None
     output_dir: str | Path | None = None
     checkpoint_steps: int | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "max_steps", "batch_size", "evaluation_steps", "checkpoint_steps"):
+        counts = ("max_steps", "evaluation_steps", "patience", "checkpoint_steps")  # each may be None
+        for name in ("epochs", "batch_size", "accumulation_steps", *counts):
             value = getattr(self, name)
-            optional = name not in ("epochs", "batch_size")
-            if not (optional and value is None) and (not isinstance(value, int) or value < 1):
+            if not (name in counts and value is None) and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         for name in ("learning_rate", "loss_learning_rate", "max_grad_norm"):
             value = getattr(self, name)
@@ -85,12 +92,13 @@ class TrainingConfig:
             raise ValueError(f"warmup_ratio must lie in [0, 1], got {self.warmup_ratio!r}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be zero or positive, got {self.weight_decay!r}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:  # torch takes no larger ones
+            raise ValueError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
         for name, known in (
             ("device", ("auto", "cpu", "cuda", "mps")),
             ("precision", ("auto", *PRECISIONS)),
             ("selection_metric", SELECTION_METRICS),
+            ("batches", BATCHES),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -105,7 +113,8 @@ class TrainingResult:
     Attributes:
         history: a row a step: ``step`` and ``epoch`` (from 1), ``loss`` (before the step's update),
             ``inversion_bound`` (:func:`cosent_lib.ranking.inversion_bound`; NaN for losses that are not a
-            ``rank_loss`` and for batches without order), ``learning_rate`` (of the encoder's first group).
+            ``rank_loss`` and for batches without order), ``learning_rate`` (of the encoder's first group). A step of
+            several batches has the mean of their losses by pairs, and of their bounds where there is one.
         evaluations: a row a validation: ``step``, ``epoch`` and the metrics of :func:`cosent_lib.evaluation.evaluate`.
         best_step: the step whose parameters encoder and loss now hold (the last one without validation).
         best_metrics: the validation metrics there; empty without validation.
@@ -121,57 +130,6 @@ class TrainingResult:
     steps: int
     seconds: float
     batches_without_order: int
-
-
-class Batch(NamedTuple):
-    """What one step sees: B pairs."""
-
-    step: int  # counted from 1
-    epoch: int  # counted from 1
-    rows: list[int]  # of the training pairs, length B
-    first: list[list[int]]  # token ids of sentence1, B lists
-    second: list[list[int]]
-    labels: Tensor  # float32 [B], on the CPU
-
-
-class Batches:
-    """The training pairs, each distinct text tokenised once, cut into batches that ``step`` alone determines.
-
-    The order of epoch e comes from a generator seeded by (seed, e), so any step can be entered without replaying
-    the ones before it, and all losses trained with one seed see the same batches.
-    """
-
-    def __init__(self, encoder: SentenceEncoder, pairs: Pairs, batch_size: int, seed: int) -> None:
-        first, second, labels = pair_columns(pairs, "train_pairs")
-        index = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
-        tokens = encoder.tokenize(list(index))
-        self._first = [tokens[index[text]] for text in first]
-        self._second = [tokens[index[text]] for text in second]
-        self._labels = torch.from_numpy(labels).float()
-        self._batch_size, self._seed = batch_size, seed
-        self._order: tuple[int, list[int]] = (-1, [])  # of the epoch in hand
-        self.per_epoch = math.ceil(len(first) / batch_size)
-        self.digest = digest_of(first, second, labels)
-
-    def at(self, step: int) -> Batch:
-        """The batch of ``step`` (from 1)."""
-        epoch, position = divmod(step - 1, self.per_epoch)
-        if self._order[0] != epoch:
-            state = int(np.random.SeedSequence([self._seed, epoch]).generate_state(1, np.uint64)[0])
-            generator = torch.Generator().manual_seed(state)
-            self._order = (epoch, torch.randperm(len(self._first), generator=generator).tolist())
-        rows = self._order[1][position * self._batch_size : (position + 1) * self._batch_size]
-        labels = self._labels[rows]
-        first, second = [self._first[row] for row in rows], [self._second[row] for row in rows]
-        return Batch(step, epoch + 1, rows, first, second, labels)
-
-
-def digest_of(first: list[str], second: list[str], labels: NDArray[np.float64]) -> str:
-    """SHA-256 of the columns of a set of pairs, by which a checkpoint knows its data again."""
-    digest = hashlib.sha256(labels.tobytes())
-    for text in (*first, *second):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
-    return digest.hexdigest()
 
 
 class Objective(nn.Module):
@@ -259,6 +217,18 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
         fused = all(p.device.type in ("cpu", "cuda") for group in dense for p in group["params"])
         optimizers.append(torch.optim.AdamW(dense, fused=fused))
     return optimizers
+
+
+def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:
+    """What a run must share with the one whose checkpoint it takes up, but for the pairs."""
+    elsewhere = ("output_dir", "checkpoint_steps", "progress", "device")  # these change nothing that is computed
+    options = {name: vars(loss).get(name, vars(loss).get(f"_{name}")) for name in signature(type(loss)).parameters}
+    return {name: value for name, value in asdict(config).items() if name not in elsewhere} | {
+        "encoder": encoder.name,
+        "encoder_options": getattr(encoder, "settings", dict)(),
+        "loss": type(loss).__name__,
+        "loss_options": {k: v for k, v in options.items() if isinstance(v, (bool, int, float, str, tuple))},
+    }
 
 
 def learning_rate_factor(step: int, total: int, warmup_ratio: float) -> float:

@@ -20,9 +20,13 @@ from torch import Tensor
 import cosent_lib.pretrained as pretrained
 from cosent_lib.encoder_base import CONFIG_FILE, WEIGHTS_FILE
 from cosent_lib.encoders import EncoderUnavailable, SentenceEncoder, load_encoder
+from cosent_lib.evaluation import evaluate
+from cosent_lib.losses import make_loss
 from cosent_lib.pooling import POOLINGS, length_buckets, pool
 from cosent_lib.pretrained import TransformerEncoder, check_hash
+from cosent_lib.small_encoder import SmallEncoder, train_tokenizer
 from cosent_lib.static_encoder import StaticEncoder, build_vocabulary, features
+from cosent_lib.training import TrainingConfig, train
 
 WORDS = ["the", "cat", "dog", "sat", "on", "a", "mat", "and", "looked", "at", "rain"]
 # Lengths 1 to 15 words, out of order, two of them equal
@@ -166,13 +170,125 @@ def test_static_starts_from_small_normal_vectors() -> None:
     assert weight.mean().abs().item() < 0.01
 
 
+# ---------------------------------------------------------------- small
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("天气好", ["天", "气", "好"]),  # though "天气" is as frequent as either of its characters
+        ("Ｔｈｅ RAIN", ["the", "rain"]),
+        ("天气好the rain", ["天", "气", "好", "the", "rain"]),
+        ("train", ["t", "##rain"]),
+        ("猫 rain,", ["[UNK]", "rain", "[UNK]"]),
+        ("##r", ["[UNK]", "[UNK]", "r"]),  # a text cannot name a piece
+    ],
+)
+def test_small_tokens_by_hand(text: str, expected: list[str]) -> None:
+    encoder = load_encoder("small", ["天气好 the rain"] * 3 + ["brain there"], dim=32)
+    (ids,) = encoder.tokenize([text])
+    assert encoder.tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", *expected, "[SEP]"]
+
+
+def made_up_texts() -> list[str]:
+    """60 texts over 100 made-up words, in which many pieces are equally frequent."""
+    draw = np.random.default_rng(0)
+    words = ["".join(draw.choice(list("abcdefghij天气"), 5)) for _ in range(100)]
+    return [" ".join(draw.choice(words, 6)) for _ in range(60)]
+
+
+def test_small_tokenizer_is_the_same_whatever_the_order_of_texts_and_the_trainers_hash_seed() -> None:
+    texts = made_up_texts()
+    plain, ours = set(), set()
+    for turn in range(4):
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+        trainer = tokenizers.trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"], show_progress=False)
+        tokenizer.train_from_iterator(texts, trainer)
+        plain.add(json.dumps(tokenizer.get_vocab(), sort_keys=True))
+        trained = train_tokenizer(texts[turn:] + texts[:turn], 200)
+        assert len(trained) == 200
+        ours.add(trained.backend_tokenizer.to_str())
+    assert len(plain) > 1  # the library's trainer alone varies: the test would see it
+    assert len(ours) == 1
+
+
+def test_small_vocabulary_drops_the_rarest_characters_and_refuses_to_drop_many() -> None:
+    texts = [f"天 气 {i}" for i in range(10)] + [
+        "天 气",
+        "a " * 990,
+    ]  # 13 characters: 990 a, 11 天, 11 气, one of each digit
+    encoder = load_encoder("small", texts, dim=32, vocabulary_size=10)
+    assert set(encoder.tokenizer.get_vocab()) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "天", "气", "0", "1", "2"}
+    with pytest.raises(
+        ValueError, match=r"vocabulary_size 6 has room for 2 of 13 characters, 97\.9% of the texts; .* 99%"
+    ):
+        load_encoder("small", texts, dim=32, vocabulary_size=6)
+    with pytest.raises(ValueError, match=r"1 texts hold no character"):
+        load_encoder("small", ["\ufffd"])  # BERT's normaliser drops it
+
+
+def test_small_depends_on_the_seed_only_and_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = load_encoder("small", TEXTS, dim=32, seed=5).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    again, other = (load_encoder("small", TEXTS, dim=32, seed=seed).state_dict() for seed in (5, 6))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    table = "model.embeddings.word_embeddings.weight"
+    assert not torch.equal(first[table], other[table])
+
+
+def test_small_sizes() -> None:
+    config = load_encoder("small", TEXTS).model.config
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (128, 2, 4)
+    encoder = load_encoder("small", ["the cat " * 20], dim=64, layers=3, max_length=5, pooling="cls")
+    assert (encoder.dim, encoder.model.config.num_hidden_layers, encoder.pooling) == (64, 3, "cls")
+    assert len(encoder.tokenize(["the cat " * 20])[0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dim": 48}, "dim is 48; expected a multiple of 32"),
+        ({"dim": 0}, "dim is 0"),
+        ({"layers": 0}, "layers is 0"),
+        ({"max_length": 2}, "max_length 2; expected at least 1 and 3"),
+        ({"vocabulary_size": 0}, "vocabulary_size 0 has room for 0"),
+        ({"pooling": "sum"}, "unknown pooling 'sum'"),
+        ({"revision": "main"}, "'small' has no option 'revision'; it has dim, vocabulary_size, layers"),
+    ],
+)
+def test_small_refuses_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_encoder("small", TEXTS, **options)
+
+
+def test_small_trains_and_keeps_its_learning_rate_when_saved(tmp_path: Path) -> None:
+    first, second = ["the cat", "a dog", "rain fell", "on a mat"], ["one feline", "hounds", "showers", "his rug"]
+    rows = [(x, y, float(i == j)) for i, x in enumerate(first) for j, y in enumerate(second)]
+    pairs = dict(zip(("sentence1", "sentence2", "score"), map(list, zip(*rows, strict=True)), strict=True))
+    encoder = load_encoder("small", first + second, dim=32, layers=1)
+    assert evaluate(encoder, pairs)["auc"] < 0.9
+    config = TrainingConfig(max_steps=40, batch_size=16, learning_rate=3e-3, progress=False, device="cpu")
+    train(encoder, make_loss("cosent", encoder), pairs, config)
+    assert evaluate(encoder, pairs)["auc"] == 1
+    encoder.save(tmp_path / "small")
+    loaded = SentenceEncoder.load(tmp_path / "small")
+    assert evaluate(loaded, pairs) == evaluate(encoder, pairs)
+    assert {group["lr"] for group in loaded.parameter_groups()} == {SmallEncoder.default_learning_rate} != {2e-5}
+
+
 # ---------------------------------------------------------------- what all encoders share
 
 
-@pytest.fixture(params=["static", *POOLINGS])
+@pytest.fixture(params=["static", "small", *POOLINGS])
 def encoder(request: pytest.FixtureRequest, checkpoint: Path) -> SentenceEncoder:
     if request.param == "static":
         return load_encoder("static", TEXTS, dim=8)
+    if request.param == "small":
+        return load_encoder("small", TEXTS, dim=32, layers=1)
     return load_encoder(str(checkpoint), pooling=request.param)
 
 
@@ -225,6 +341,8 @@ def test_texts_may_be_a_column_of_a_table(encoder: SentenceEncoder) -> None:
     [
         (["rain", ""], r"texts\[1\] is ''; expected a text that is not empty"),
         (["rain", "a", " \n"], r"texts\[2\] is ' \\n'"),
+        (["rain", "\u200b\ufeff \u200d"], r"texts\[1\] is '\\u200b\\ufeff \\u200d'; expected a text that is not empty"),
+        (["\x08"], r"texts\[0\] is '\\x08'"),
         (["rain", None], r"texts\[1\] is None \(NoneType\); expected a string"),
         ([float("nan")], r"texts\[0\] is nan \(float\); expected a string"),
         ("rain", r"texts is one string \('rain'\); pass a list"),
@@ -582,7 +700,7 @@ def test_saving_never_replaces_a_folder_of_something_else(static: SentenceEncode
     [
         ({"format_version": 2}, "has format version 2; this library reads version 1"),
         ({"format": "other"}, "is not of format 'cosent_lib.encoder'"),
-        ({"kind": "quantum"}, "has kind 'quantum'; this library reads static, transformer"),
+        ({"kind": "quantum"}, "has kind 'quantum'; this library reads static, small, transformer"),
         ({"options": None}, "lacks options"),
     ],
 )
@@ -628,7 +746,9 @@ def test_load_refuses_what_is_missing_or_damaged(static: SentenceEncoder, tmp_pa
 
 
 def test_unknown_name_lists_what_exists() -> None:
-    message = "unknown encoder 'statik'; expected 'static', 'minilm', an existing folder, or a hub id 'owner/name'"
+    message = (
+        "unknown encoder 'statik'; expected 'static', 'small', 'minilm', an existing folder, or a hub id 'owner/name'"
+    )
     with pytest.raises(ValueError, match=message):
         load_encoder("statik", TEXTS)
 
@@ -638,13 +758,14 @@ def test_a_hub_id_that_cannot_be_had_says_so() -> None:
         load_encoder("nobody/nothing")
 
 
-def test_static_needs_texts() -> None:
-    with pytest.raises(ValueError, match="takes its vocabulary from texts"):
-        load_encoder("static")
-    with pytest.raises(ValueError, match="0 texts hold no feature"):
-        load_encoder("static", [])
+@pytest.mark.parametrize("name", ["static", "small"])
+def test_an_encoder_from_scratch_needs_texts(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' takes its vocabulary from texts"):
+        load_encoder(name)
+    with pytest.raises(ValueError, match=r"0 texts hold no (feature|character) to build a vocabulary from"):
+        load_encoder(name, [])
     with pytest.raises(ValueError, match=r"texts\[1\] is ''"):
-        load_encoder("static", ["a", ""])
+        load_encoder(name, ["a", ""])
 
 
 def test_an_option_the_encoder_does_not_have_is_refused(

@@ -2,8 +2,10 @@
 
 import json
 import math
+import multiprocessing
 import os
 import signal
+import sys
 import warnings
 from collections import Counter
 from functools import cache
@@ -13,14 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cosent_lib import checkpoints
+from cosent_lib import checkpoints, training
+from cosent_lib.batches import Batch, Batches, strata
 from cosent_lib.evaluation import evaluate
 from cosent_lib.losses import make_loss
+from cosent_lib.ranking import inversion_bound
 from cosent_lib.static_encoder import StaticEncoder
-from cosent_lib.training import NonFiniteLoss, TrainingConfig, TrainingInterrupted, train
-from cosent_lib.training_setup import Batches, Objective, learning_rate_factor, make_optimizers
+from cosent_lib.training import NonFiniteLoss, OutOfMemory, TrainingConfig, TrainingInterrupted, train
+from cosent_lib.training_setup import Objective, learning_rate_factor, make_optimizers
 
 WORDS = ["cat", "dog", "bird", "fish", "tree", "rock", "rain", "snow", "wind", "fire", "iron", "gold"]
 
@@ -110,7 +116,7 @@ def test_the_loop_is_the_plain_one(max_grad_norm: float | None) -> None:
     optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2, weight_decay=0.1)
     values, total = [], 2 * math.ceil(200 / 16)
     for step in range(1, total + 1):
-        rows = batches.at(step).rows
+        rows = batches.at(step)[0].rows
         optimizer.param_groups[0]["lr"] = 1e-2 * (step / 6 if step <= 6 else (total - step + 1) / (total - 6))
         texts = [[PAIRS[side][row] for row in rows] for side in ("sentence1", "sentence2")]
         u, v = (reference.embed(reference.tokenize(column)) for column in texts)
@@ -135,12 +141,12 @@ def test_both_columns_go_through_the_encoder_at_once_and_texts_are_tokenised_onc
 
 def test_every_epoch_is_another_order_of_all_rows() -> None:
     batches = Batches(TinyEncoder(), PAIRS, 16, seed=3)
-    epochs = [[row for step in range(1, 14) for row in batches.at(13 * epoch + step).rows] for epoch in range(3)]
+    epochs = [[row for step in range(1, 14) for row in batches.at(13 * epoch + step)[0].rows] for epoch in range(3)]
     assert all(sorted(rows) == list(range(200)) for rows in epochs)
     assert len({tuple(rows) for rows in epochs}) == 3
-    assert Batches(TinyEncoder(), PAIRS, 16, seed=3).at(30)[:3] == batches.at(30)[:3]  # entered without replaying
-    assert Batches(TinyEncoder(), PAIRS, 16, seed=4).at(30).rows != batches.at(30).rows
-    batch = batches.at(30)
+    assert Batches(TinyEncoder(), PAIRS, 16, seed=3).at(30)[0][:3] == batches.at(30)[0][:3]  # entered without replaying
+    assert Batches(TinyEncoder(), PAIRS, 16, seed=4).at(30)[0].rows != batches.at(30)[0].rows
+    (batch,) = batches.at(30)
     assert batch.labels.tolist() == [PAIRS["score"][row] for row in batch.rows]
 
 
@@ -155,8 +161,9 @@ def test_history_says_what_happened() -> None:
     assert history["learning_rate"].iloc[[0, -1]].tolist() == pytest.approx([1e-2 / 3, 1e-2 / 27])
     batches = Batches(encoder, PAIRS, 16, 0)
     for step, value, bound in zip(history["step"], history["loss"], history["inversion_bound"], strict=True):
-        ones = int(batches.at(step).labels.sum())
-        demanded = ones * (len(batches.at(step).rows) - ones)
+        (batch,) = batches.at(step)
+        ones = int(batch.labels.sum())
+        demanded = ones * (len(batch.rows) - ones)
         assert bound == pytest.approx(math.expm1(value) / demanded if demanded else math.nan, nan_ok=True)
     assert (result.steps, result.best_step, dict(result.best_metrics)) == (30, 30, {})
     assert len(result.evaluations) == 0
@@ -214,6 +221,126 @@ def test_nothing_to_train_is_an_error() -> None:
         train(encoder, make_loss("cosent", encoder), PAIRS, quiet())
 
 
+# --- gradient accumulation -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [static, lambda pairs: TinyEncoder(dropout=0)])
+@pytest.mark.parametrize(("batch_size", "accumulation_steps"), [(16, 4), (14, 4), (60, 7)])
+def test_accumulated_gradients_are_those_of_the_larger_batch(
+    kind: Any, batch_size: int, accumulation_steps: int
+) -> None:
+    runs = []
+    for cut in (
+        {"batch_size": batch_size, "accumulation_steps": accumulation_steps},
+        {"batch_size": batch_size * accumulation_steps},
+    ):
+        encoder = kind(PAIRS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # the mean over pairs needs no warning
+            result = train(encoder, make_loss("cosine_squared", encoder), PAIRS, quiet(epochs=3, **cut))
+        runs.append((result, weights(encoder)))
+    (ours, our_weights), (expected, their_weights) = runs
+    assert ours.steps == expected.steps
+    np.testing.assert_allclose(ours.history, expected.history, rtol=1e-4)
+    for a, b in zip(our_weights, their_weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_accumulated_batches_are_each_ranked_on_their_own() -> None:
+    encoder, reference = TinyEncoder(dropout=0), TinyEncoder(dropout=0)
+    loss = make_loss("cosent", encoder)
+    with pytest.warns(UserWarning, match="=3 is not a larger batch for CoSENTLoss: .*raise batch_size") as seen:
+        result = train(encoder, loss, PAIRS, quiet(max_steps=5, accumulation_steps=3, learning_rate=1e-9))
+    assert seen[0].filename == __file__
+    batches = Batches(reference, PAIRS, 16, 0, per_step=3)
+    assert [len(batches.at(step)) for step in range(1, 7)] == [3, 3, 3, 3, 1, 3]
+    assert [batches.count(step) for step in range(7)] == [0, 3, 6, 9, 12, 13, 16]
+    for step in range(1, 6):
+        values = [loss(reference.embed(b.first), reference.embed(b.second), b.labels).item() for b in batches.at(step)]
+        sizes = [len(batch.rows) for batch in batches.at(step)]
+        bounds = [inversion_bound(value, b.labels) for value, b in zip(values, batches.at(step), strict=True)]
+        row = result.history.set_index("step").loc[step]
+        assert row["loss"] == pytest.approx(np.average(values, weights=sizes), rel=1e-5)
+        assert row["inversion_bound"] == pytest.approx(np.mean(bounds), rel=1e-5)
+
+
+def test_batches_without_order_are_counted_one_by_one() -> None:
+    pairs = dict(PAIRS, score=[1.0] * 10 + [0.0] * 190)
+    encoder = static(pairs)
+    without = sum(len(set(Batches(encoder, pairs, 4, 0).at(step)[0].labels.tolist())) == 1 for step in range(1, 51))
+    with pytest.warns(UserWarning, match=rf"{without} of 50 batches"), pytest.warns(UserWarning, match="not a larger"):
+        result = train(encoder, make_loss("ranknet", encoder), pairs, quiet(batch_size=4, accumulation_steps=3))
+    assert (result.steps, result.batches_without_order) == (17, without)
+
+
+# --- batches with several levels -------------------------------------------------------------------------------------
+
+
+def dealt(labels: Any, batch_size: int, epoch: int = 0, seed: int = 0) -> list[Batch]:
+    texts = [f"text {number}" for number in range(len(labels))]
+    pairs = {"sentence1": texts, "sentence2": texts, "score": list(labels)}
+    batches = Batches(TinyEncoder(), pairs, batch_size, seed, kind="levels")
+    return [batches.at(epoch * batches.per_epoch + step)[0] for step in range(1, batches.per_epoch + 1)]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(2, 20), st.integers(0, 3))
+def test_each_batch_has_its_share_of_every_level(grades: list[int], batch_size: int, epoch: int) -> None:
+    labels = np.array(grades) / 3
+    batches = dealt(labels, batch_size, epoch)
+    count = math.ceil(len(labels) / batch_size)
+    assert len(batches) == count
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(len(labels)))
+    for level in np.unique(labels):
+        share = (labels == level).sum() / count
+        held = [int((labels[batch.rows] == level).sum()) for batch in batches]
+        assert {*held} <= {math.floor(share), math.ceil(share)}
+    several = sum(len(np.unique(labels[batch.rows])) > 1 for batch in batches)
+    large = sum(len(batch.rows) > 1 for batch in batches)
+    others = len(labels) - np.unique(labels, return_counts=True)[1].max()
+    assert several >= min(large, others)  # no order of the rows could give more than one batch a rare pair
+
+
+def test_graded_labels_are_spread_by_quantiles() -> None:
+    labels = np.random.default_rng(0).random(1000) ** 3
+    companions = []
+    for epoch in (0, 1):
+        batches = dealt(labels, 64, epoch)
+        assert {len(batch.rows) for batch in batches} == {62, 63}
+        edges = np.quantile(labels, np.linspace(0, 1, 17))
+        for batch in batches:
+            held, _ = np.histogram(labels[batch.rows], edges)
+            assert held.min() >= 2  # of 64 pairs, about 4 in each sixteenth
+        companions.append({frozenset(batch.rows) for batch in batches})
+    assert not companions[0] & companions[1]  # another epoch, other batches
+
+
+def test_many_levels_become_quantiles_that_keep_equal_labels_together() -> None:
+    labels = np.array([0.0] * 50 + [number / 100 for number in range(1, 51)])
+    groups = strata(labels, batch_size=32)
+    assert set(groups[:50]) == {0}  # the largest first
+    assert len(set(groups)) == 5  # of eight quantiles, the equal labels fill three and a half
+    assert (np.diff(groups[50:]) >= 0).all()
+
+
+def test_dealt_batches_are_a_function_of_seed_and_step() -> None:
+    labels = PAIRS["score"]
+    assert [b.rows for b in dealt(labels, 16, 1)] == [b.rows for b in dealt(labels, 16, 1)]
+    assert [b.rows for b in dealt(labels, 16, 1)] != [b.rows for b in dealt(labels, 16, 2)]
+    assert [b.rows for b in dealt(labels, 16, 1)] != [b.rows for b in dealt(labels, 16, 1, seed=1)]
+
+
+def test_rare_positives_reach_every_batch() -> None:
+    pairs = dict(PAIRS, score=[1.0] * 20 + [0.0] * 180)
+    results = []
+    for batches in ("shuffled", "levels"):
+        encoder = static(pairs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if batches == "shuffled" else "error")
+            results.append(train(encoder, make_loss("cosent", encoder), pairs, quiet(batches=batches, epochs=3)))
+    assert [result.batches_without_order > 0 for result in results] == [True, False]
+
+
 # --- the best by validation ------------------------------------------------------------------------------------------
 
 
@@ -264,6 +391,39 @@ def test_losses_teach_the_order(name: str) -> None:
     assert evaluate(encoder, VALIDATION)["spearman"] > before
 
 
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def test_patience_counts_validations_without_a_new_best(tmp_path: Path) -> None:
+    encoder = static(PAIRS)
+    config = quiet(epochs=3, evaluation_steps=5, patience=3, output_dir=tmp_path, checkpoint_steps=100)
+    result = train(encoder, Spoil(), PAIRS, config, VALIDATION)
+    assert result.evaluations["step"].tolist() == [5, 10, 15, 20]
+    assert (result.steps, result.best_step) == (20, 5)
+    assert evaluate(encoder, VALIDATION) == dict(result.best_metrics)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000020"]  # as at any other end
+    again = train(static(PAIRS), Spoil(), PAIRS, config, VALIDATION, tmp_path)
+    assert again.history.equals(result.history)  # a finished run: not a step more
+
+
+def test_patience_changes_nothing_before_it_ends() -> None:
+    encoders = [static(PAIRS) for _ in range(3)]
+    runs = [
+        train(encoder, make_loss("cosent", encoder), PAIRS, quiet(epochs=6, patience=patience), VALIDATION)
+        for encoder, patience in zip(encoders, (None, 100, 1), strict=True)
+    ]
+    assert runs[0].history.equals(runs[1].history)
+    spearman = runs[0].evaluations["spearman"].tolist()
+    stop = next((i for i in range(1, 6) if spearman[i] <= max(spearman[:i])), 5)  # the first that is no better
+    assert runs[2].steps == 13 * (stop + 1)
+    assert runs[2].history.equals(runs[0].history[: runs[2].steps])
+
+
+def test_patience_without_validation_is_refused() -> None:
+    with pytest.raises(ValueError, match="patience counts validations: it needs validation pairs"):
+        train(TinyEncoder(), Spoil(), PAIRS, quiet(patience=2))
+
+
 # --- the same again --------------------------------------------------------------------------------------------------
 
 
@@ -300,7 +460,7 @@ def test_batches_without_order_are_counted_and_reported_once() -> None:
     pairs = dict(PAIRS, score=[1.0] * 10 + [0.0] * 190)
     encoder = static(pairs)
     batches = Batches(encoder, pairs, 4, 0)
-    without = sum(len(set(batches.at(step).labels.tolist())) == 1 for step in range(1, 51))
+    without = sum(len(set(batches.at(step)[0].labels.tolist())) == 1 for step in range(1, 51))
     assert 20 < without < 50
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -344,7 +504,7 @@ def test_an_overflowing_loss_stops_the_run() -> None:
     with pytest.raises(NonFiniteLoss) as caught:
         train(encoder, Explode(16), PAIRS, quiet(epochs=2, learning_rate=0.1, warmup_ratio=0))
     error = caught.value
-    rows = Batches(encoder, PAIRS, 16, 0).at(16).rows
+    rows = Batches(encoder, PAIRS, 16, 0).at(16)[0].rows
     assert (error.step, error.epoch, error.rows) == (16, 2, rows)
     assert error.history["step"].tolist() == list(range(1, 16))
     assert np.isfinite(error.history["loss"]).all()
@@ -411,6 +571,10 @@ def test_a_value_error_of_the_loss_itself_is_not_hidden() -> None:
         ({"weight_decay": -0.1}, "weight_decay must be zero or positive"),
         ({"max_grad_norm": 0}, "max_grad_norm must be positive"),
         ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 2**63}, r"seed must be a whole number of at least 0 and below 2\*\*63, got 9223372036854775808"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"accumulation_steps": 0}, "accumulation_steps must be a whole number of at least 1, got 0"),
+        ({"batches": "sorted"}, "batches must be one of shuffled, levels, got 'sorted'"),
         ({"precision": "fp8"}, "precision must be one of auto, fp32, bf16, fp16, got 'fp8'"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, mps, got 'tpu'"),
         ({"selection_metric": "f2"}, "selection_metric must be one of spearman, pearson, auc, got 'f2'"),
@@ -456,6 +620,54 @@ def test_a_failing_validation_says_when() -> None:
     with pytest.raises(ValueError, match="undefined: all 80 scores equal") as caught:
         train(Collapse(), Spoil(), PAIRS, quiet(), VALIDATION)
     assert caught.value.__notes__ == ["while validating after step 13"]
+
+
+def test_the_largest_seed_is_one() -> None:
+    assert train(TinyEncoder(), Spoil(), PAIRS, quiet(seed=2**63 - 1, max_steps=2, batches="levels")).steps == 2
+
+
+# --- out of memory ---------------------------------------------------------------------------------------------------
+
+CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+NO_MEMORY = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError(),
+             RuntimeError(CPU_ALLOCATOR), RuntimeError("MPS backend out of memory")]  # fmt: skip
+
+
+@pytest.mark.parametrize("failure", NO_MEMORY, ids=lambda error: type(error).__name__)
+def test_out_of_memory_says_what_to_change_and_keeps_the_checkpoint(tmp_path: Path, failure: Exception) -> None:
+    config = quiet(epochs=3, checkpoint_steps=5, output_dir=tmp_path)
+    encoder = TinyEncoder()
+    encoder.max_length = 128
+    with pytest.raises(OutOfMemory) as caught:
+        train(encoder, Press(encoder, call=18, failure=failure), PAIRS, config, VALIDATION)
+    kept = tmp_path / "checkpoint-00000015"
+    assert (caught.value.step, caught.value.checkpoint, caught.value.__cause__) == (18, kept, failure)
+    assert str(caught.value).startswith(
+        "out of memory at step 18: take a smaller batch_size (now 16), or an encoder with a smaller max_length (now "
+        f"128 tokens). Checkpoint: {kept} is kept, for the same settings where there is more memory. "
+    )
+    again = TinyEncoder(seed=9)
+    loss = Press(again)
+    result = train(again, loss, PAIRS, config, VALIDATION, resume_from=tmp_path)
+    assert_same_run(again, loss, result, undisturbed(quiet(epochs=3)))
+
+
+def test_out_of_memory_while_validating() -> None:
+    class Large(TinyEncoder):
+        def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
+            raise MemoryError
+
+    with pytest.raises(OutOfMemory) as caught:
+        train(Large(), Spoil(), PAIRS, quiet(), VALIDATION)
+    assert caught.value.step == 13
+    text = "out of memory while validating after step 13: take a machine with more memory. Checkpoint: none saved."
+    assert str(caught.value).startswith(text)
+
+
+def test_other_runtime_errors_are_left_alone() -> None:
+    encoder = TinyEncoder()
+    with pytest.raises(RuntimeError, match=r"^shapes$"):
+        train(encoder, Press(encoder, call=2, failure=RuntimeError("shapes")), PAIRS, quiet())
 
 
 # --- stop and go on --------------------------------------------------------------------------------------------------
@@ -551,6 +763,89 @@ def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000039"]  # and nothing half-written is left
 
 
+def test_new_settings_go_on_bit_for_bit(tmp_path: Path) -> None:
+    new = {"epochs": 4, "evaluation_steps": 3, "patience": 3, "accumulation_steps": 2, "batches": "levels"}
+    config = quiet(**new, output_dir=tmp_path)
+    encoder, again = TinyEncoder(), TinyEncoder(seed=9)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(encoder, Press(encoder, call=18), PAIRS, config, VALIDATION)
+    assert caught.value.result.steps == 10  # seven steps an epoch, of two batches, the last of one; then three
+    loss = Press(again)
+    result = train(again, loss, PAIRS, config, VALIDATION, resume_from=tmp_path)
+    assert_same_run(again, loss, result, undisturbed(quiet(**new)))
+
+
+PRELOADED = ["torch._dynamo", "sklearn.metrics", "accelerate", "pytest", "hypothesis", "cosent_lib.training"]
+
+
+def one_life(folder: Path, kill_at: int, reached: Any) -> None:
+    """A run in a process of its own, which ends by SIGKILL before the n-th line of loop and checkpoints (0: never).
+
+    A finished run leaves what it gave in ``result.pt``.
+    """
+    torch.set_num_threads(1)
+    lines, files = 0, (training.__file__, checkpoints.__file__)
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename not in files:
+            return None
+        lines += event == "line"
+        if lines == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    note = training._Loop.note
+
+    def noted(self: Any, batches: list[Batch], values: list[float]) -> None:
+        note(self, batches, values)
+        reached.value = batches[0].step
+
+    training._Loop.note = noted  # type: ignore[method-assign]
+    encoder = static(PAIRS)
+    loss = make_loss("cosent", encoder, learn_scale=True)
+    config = quiet(epochs=2, evaluation_steps=6, checkpoint_steps=4, output_dir=folder)
+    if kill_at:
+        sys.settrace(trace)
+    found = checkpoints.latest_checkpoint(folder)
+    result = train(encoder, loss, PAIRS, config, VALIDATION, found and folder)
+    sys.settrace(None)
+    tables = [result.history.to_csv(), result.evaluations.to_csv(), dict(result.best_metrics)]
+    torch.save([weights(encoder, loss), tables], folder / "result.pt")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL to processes")
+def test_a_killed_run_loses_at_most_one_checkpoint_interval(tmp_path: Path) -> None:
+    """Twenty kills between two lines of the loop or of saving; the random numbers are seeded, the lines are exact."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    reached, rng = context.Value("i", 0, lock=False), np.random.default_rng(0)
+
+    def live(folder: Path, kill_at: int) -> int:
+        folder.mkdir(exist_ok=True)
+        reached.value = 0
+        process = context.Process(target=one_life, args=(folder, kill_at, reached))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    assert live(tmp_path / "whole", 0) == 0
+    whole, tables = torch.load(tmp_path / "whole" / "result.pt")
+    kills, finished = [], 0
+    while len(kills) < 20 or finished == 0:
+        folder = tmp_path / f"run{finished}"
+        code = live(folder, int(rng.integers(1, 900)))
+        if code == 0:
+            assert same(torch.load(folder / "result.pt")[0], whole)
+            assert torch.load(folder / "result.pt")[1] == tables
+            finished += 1
+        else:
+            assert code == -signal.SIGKILL
+            found = checkpoints.latest_checkpoint(folder)
+            kills.append(max(0, reached.value - (int(found.name[-8:]) if found else 0)))
+    assert 0 < max(kills) <= 4, kills
+
+
 def test_a_static_encoder_goes_on_bit_for_bit(tmp_path: Path) -> None:
     config = quiet(epochs=2, checkpoint_steps=5, output_dir=tmp_path)
     whole, stopped, again = (static(PAIRS) for _ in range(3))
@@ -589,10 +884,23 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         train(TinyEncoder(), Spoil(), PAIRS, quiet(batch_size=8, seed=5), resume_from=tmp_path)
     with pytest.raises(ValueError, match=r"other settings \(train_pairs: "):
         train(TinyEncoder(), Spoil(), dict(PAIRS, sentence1=PAIRS["sentence2"]), config, resume_from=tmp_path)
-    with pytest.raises(ValueError, match=r"other settings \(loss: 'Spoil' there, 'SoftmaxLoss' now\)"):
+    with pytest.raises(ValueError, match=r"other settings \(loss: 'Spoil' there, 'SoftmaxLoss' now"):
         train(TinyEncoder(), make_loss("sbert", TinyEncoder()), PAIRS, config, resume_from=tmp_path)
     with pytest.raises(ValueError, match="holds a run already: go on with resume_from="):
         train(TinyEncoder(), Spoil(), PAIRS, config)
+
+
+def test_a_checkpoint_of_other_options_of_the_loss_or_the_encoder_is_refused(tmp_path: Path) -> None:
+    config, encoder = quiet(output_dir=tmp_path, max_steps=2), static(PAIRS)
+    loss = make_loss("cosent", encoder, scale=5.0, learn_scale=True)
+    train(encoder, loss, PAIRS, config)
+    assert loss.scale != 5
+    train(encoder, loss, PAIRS, config, resume_from=tmp_path)  # a λ that was learned is no other setting
+    with pytest.raises(ValueError, match=r"loss_options: \{'scale': 5.0, 'margin': 0.0\} there, \{'scale': 20.0, 'mar"):
+        train(static(PAIRS), make_loss("cosent", encoder), PAIRS, config, resume_from=tmp_path)
+    other = static(PAIRS, dim=8)
+    with pytest.raises(ValueError, match=r"other settings \(encoder_options: .*'dim': 16.*'dim': 8"):
+        train(other, make_loss("cosent", other, scale=5.0), PAIRS, config, resume_from=tmp_path)
 
 
 def test_an_unusable_checkpoint_is_named(tmp_path: Path) -> None:

@@ -213,14 +213,14 @@ def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | No
     return both[0] if len(both) == 2 and all(is_binary(np.asarray(pairs["score"][:])) for pairs in both) else None
 
 
-def _training_config(run: Run, progress: bool, saving: Mapping[str, Any]) -> "TrainingConfig":
+def _training_config(run: Run, progress: bool, saving: Mapping[str, Any] | None = None) -> "TrainingConfig":
     from cosent_lib.training import TrainingConfig
 
     known = {f.name for f in fields(TrainingConfig)} - set(NOT_TRAINING_SETTINGS)
     unknown = sorted(set(run.training) - known)
     if unknown:
         raise ValueError(f"unknown training setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
-    return TrainingConfig(**run.training, **saving, seed=run.seed, progress=progress)
+    return TrainingConfig(**run.training, **(saving or {}), seed=run.seed, progress=progress)
 
 
 class _AnyEncoder:

@@ -266,7 +266,7 @@ def test_interrupt_gives_130_and_one_line(own, tmp_path):
     # the marker file says that training has begun: a signal during the start would test Python, not us
     started = tmp_path / "started"
     code = (
-        "import sys, pathlib, cosent_lib.training_setup as setup\n"
+        "import sys, pathlib, cosent_lib.batches as setup\n"
         "from cosent_lib.__main__ import main\n"
         "at = setup.Batches.at\n"
         f"setup.Batches.at = lambda self, step: (pathlib.Path({str(started)!r}).touch(), at(self, step))[1]\n"
@@ -321,7 +321,7 @@ def test_table_of_recorded_runs(call, trial, tmp_path):
     call("benchmark", "trial", "--only", "cosent", "--folder", tmp_path, "--no-progress")
     code, out, err = call("table", "trial", "--folder", tmp_path)
     assert code == 0
-    assert out == benchmark.table(benchmark.recorded_or_live(trial[:2], live=False, folder=tmp_path))
+    assert out == benchmark.table(benchmark.rows_of(benchmark.recorded_or_live(trial[:2], live=False, folder=tmp_path)))
     assert "1 of 3 runs have no record yet" in err
     assert call("table", "trial", "--folder", tmp_path)[1] == out
 

@@ -168,8 +168,8 @@ def test_failed_run_is_reported_and_the_others_are_made(tmp_path, monkeypatch):
 
 
 def test_training_that_diverges_is_recorded_as_a_failure(tmp_path, monkeypatch):
+    from cosent_lib.batches import Batch
     from cosent_lib.training import NonFiniteLoss
-    from cosent_lib.training_setup import Batch
 
     history = pd.DataFrame({"step": [1], "epoch": [1], "loss": [2.0], "inversion_bound": [0.5], "learning_rate": [1.0]})
 

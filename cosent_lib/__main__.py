@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cosent_lib import cli_data, cli_encode, cli_evaluate, cli_suites, cli_train
+from cosent_lib.cli_options import Interrupted
 
 app = typer.Typer(
     name="cosent_lib",
@@ -25,6 +26,12 @@ for part in (cli_data, cli_train, cli_evaluate, cli_encode, cli_suites):
     app.add_typer(part.commands)
 
 
+USERS_ERRORS = {
+    "ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss", "OutOfMemory", "RecordMissing",
+    "RunsFailed",
+}  # fmt: skip
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -37,12 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given  # wherever it stands, before or after the command
     words = [word for word in given if word != "--debug"]
+    kept = "what was finished before is saved, the running part is not"
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn_in_one_line  # type: ignore[assignment]  # takes the same, and more
             code = app(words, prog_name="python -m cosent_lib", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except Interrupted as stop:
+        code, kept = 130, str(stop)
     except Exception as error:
         if debug or not _is_users(error):
             raise
@@ -53,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         typer.echo(f"error: {' '.join(message.split())}", err=True)
         return 2
     if code == 130:
-        typer.echo("interrupted: what was finished before is saved, the running part is not", err=True)
+        typer.echo(f"interrupted: {kept}", err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -64,10 +74,7 @@ def _warn_in_one_line(message: Warning | str, *_: Any) -> None:
 def _is_users(error: Exception) -> bool:
     """Whether an error comes from what the user asked for or gave, and its message is all there is to say."""
     names = {kind.__name__ for kind in type(error).__mro__}  # by name: no heavy import for a mistyped option
-    return isinstance(error, (ValueError, OSError)) or bool(
-        names
-        & {"ClickException", "DataUnavailable", "EncoderUnavailable", "NonFiniteLoss", "RecordMissing", "RunsFailed"}
-    )
+    return isinstance(error, (ValueError, OSError)) or bool(names & USERS_ERRORS)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cosent_lib.cli_options import examples
+from cosent_lib.cli_options import Interrupted, examples
 from cosent_lib.printing import aligned
 
 commands = typer.Typer()
@@ -39,10 +39,11 @@ def encode(
         rows, zero = encode_file(
             _loaded(encoder), texts, output, column=column, resume=resume, progress=progress, **settings
         )
-    except (KeyboardInterrupt, OSError):
-        if unfinished(output):
-            typer.echo("the vectors so far are kept: the same call with --resume goes on", err=True)
-        raise
+    except (KeyboardInterrupt, OSError) as error:
+        if not unfinished(output):
+            raise
+        kept = "the vectors so far are kept: the same call with --resume goes on"
+        raise (OSError(f"{error}; {kept}") if isinstance(error, OSError) else Interrupted(kept)) from error
     typer.echo(f"saved: {output} ({rows} vectors, {dtype}{', length 1' if normalize else ''})")
     if zero:
         typer.echo(f"{zero} of them are zero: the encoder knows nothing in these texts", err=True)

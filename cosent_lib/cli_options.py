@@ -21,6 +21,10 @@ RangeOption = Annotated[
 ]
 
 
+class Interrupted(Exception):  # noqa: N818
+    """Ctrl-C in a command that knows how to go on; the message says how."""
+
+
 def given(settings: dict[str, Any]) -> dict[str, Any]:
     """Leave out what was not given, so that the library's default holds."""
     return {name: value for name, value in settings.items() if value is not None}

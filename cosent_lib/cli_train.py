@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cosent_lib.cli_options import RangeOption, SourceOption, TaskArgument, examples, given, named, score_limits
+from cosent_lib.cli_options import (
+    Interrupted,
+    RangeOption,
+    SourceOption,
+    TaskArgument,
+    examples,
+    given,
+    named,
+    score_limits,
+)
 from cosent_lib.printing import metrics_table
 
 commands = typer.Typer()
@@ -118,8 +127,7 @@ def train(
     except KeyboardInterrupt:
         place = latest_checkpoint(saving)
         how = f"saved in {place}; go on with the same command and --resume" if place else "before anything was saved"
-        typer.echo(f"interrupted: {how}", err=True)
-        raise SystemExit(130) from None  # all is said
+        raise Interrupted(how) from None
     shutil.rmtree(saving, ignore_errors=True)
 
 

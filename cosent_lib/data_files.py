@@ -7,11 +7,10 @@ and begin with a header naming at least ``sentence1``, ``sentence2`` and ``score
 
 import csv
 import gzip
-import io
 import math
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -173,16 +172,17 @@ def read_pairs(
 
 def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True) -> Checker:
     """Do the work of `read_pairs` and return the good rows (``columns``) beside the malformed ones (``bad``)."""
-    text, decoded = _decode(path, _read_bytes(path))
-    rows = _csv_rows(path, text) if _kind(path) == ".csv" else _tab_rows(text)
+    rows = rows_of(path)
     names = ["sentence1", "sentence2", "score"]
     if header:
         _, first = next(rows)
         names = [name.strip() for name in first]
     a, b, c = _positions(path, names)
     checker = Checker(str(path), score_range, on_error)
-    for line, fields in rows if decoded else _undecodable_rejected(rows, checker):
-        if len(fields) == len(names):
+    for line, fields in rows:
+        if wrong := next(filter(None, map(undecoded, fields)), None):
+            checker.reject(line, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")
+        elif len(fields) == len(names):
             checker.add(line, fields[a], fields[b], fields[c])
         else:
             expected = f"{len(names)} ({', '.join(names)})"
@@ -198,60 +198,70 @@ def _whole(path: Path, fields: Sequence[str]) -> str:
     return ("," if _kind(path) == ".csv" else "\t").join(fields)
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file, unpacked."""
+def lines_of(path: Path, *, strip: bool = True) -> Iterator[tuple[int, str]]:
+    r"""Yield number (from 1) and text of each line of a file, unpacked, one by one: it need not fit into memory.
+
+    Lines end at ``\n`` or ``\r\n``; empty ones at the end of the file are left out. Bytes that are not UTF-8 stand as
+    lone surrogates (`undecoded`). With ``strip=False`` a ``\r`` at the end of a line stays: a quoted field of a
+    ``.csv`` may hold it.
+
+    Raises:
+        MalformedFile: empty, a broken gzip file or one without its name, UTF-16.
+    """
+    found, held = False, list[tuple[int, str]]()  # held: empty lines that may be the file's last
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = _begun(path, raw) if number == 1 else raw
+                text = line.decode(errors="surrogateescape").removesuffix("\n")
+                held.append((number, text.removesuffix("\r") if strip else text))
+                if text.strip("\r"):
+                    found = True
+                    yield from held
+                    held.clear()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise MalformedFile(str(path), f"not a whole gzip file ({error}); fetch or pack it again") from error
+    if not found:
+        raise MalformedFile(str(path), "the file is empty")
+
+
+def _begun(path: Path, raw: bytes) -> bytes:
+    """Return the first line without a byte-order mark, if it begins a text at all."""
     if raw.startswith(b"\x1f\x8b"):
         raise MalformedFile(str(path), "gzip-compressed but not named .gz; rename it")
-    if not raw.removeprefix(BOM).strip():
-        raise MalformedFile(str(path), "the file is empty")
-    return raw
-
-
-def _decode(path: Path, raw: bytes) -> tuple[str, bool]:
-    """Return the text and whether all of it was UTF-8; other bytes stand as lone surrogates, to be found row by row."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise MalformedFile(str(path), "the text is UTF-16; save it as UTF-8")
-    raw = raw.removeprefix(BOM)
-    try:
-        return raw.decode(), True
-    except UnicodeDecodeError:
-        return raw.decode(errors="surrogateescape"), False
+    return raw.removeprefix(BOM)
 
 
-def _undecodable_rejected(rows: Iterable[Row], checker: Checker) -> Iterator[Row]:
-    for line, fields in rows:
-        wrong = [field for field in fields if any("\udc80" <= letter <= "\udcff" for letter in field)]
-        if wrong:
-            value = wrong[0].encode(errors="surrogateescape")
-            checker.reject(line, "bytes that are not UTF-8", value, "text encoded as UTF-8")
-        else:
-            yield line, fields
+def undecoded(text: str) -> bytes | None:
+    """Return the bytes of a text some of which are not UTF-8; None where all are."""
+    wrong = any("\udc80" <= letter <= "\udcff" for letter in text)
+    return text.encode(errors="surrogateescape") if wrong else None
 
 
-def _tab_rows(text: str) -> Iterator[Row]:
-    lines = text.split("\n")
-    while not lines[-1].strip("\r"):  # the end of the last line, and empty lines at the end
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        yield number, line.removesuffix("\r").split("\t")
+def rows_of(path: Path) -> Iterator[Row]:
+    """Yield the line where each row of a ``.csv`` or tab-separated file begins, and its fields; header included.
+
+    Raises:
+        MalformedFile: as `lines_of`; a ``.csv`` with wrong quotation marks.
+    """
+    if _kind(path) == ".csv":
+        yield from _csv_rows(path)
+    else:
+        yield from ((number, line.split("\t")) for number, line in lines_of(path))
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a CSV file; a quoted field may span lines."""
-    reader = csv.reader(io.StringIO(text.rstrip("\r\n") + "\n", newline="\n"), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            yield line, next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:  # what follows a wrong quotation mark cannot be told apart: no row to skip
-            problem = f"the row that begins in line {line} is not CSV ({error}); check its quotation marks"
-            raise MalformedFile(str(path), problem) from error
+    reader, line = csv.reader((f"{text}\n" for _, text in lines_of(path, strip=False)), strict=True), 1
+    try:
+        for fields in reader:
+            yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:  # what follows a wrong quotation mark cannot be told apart: no row to skip
+        problem = f"the row that begins in line {line} is not CSV ({error}); check its quotation marks"
+        raise MalformedFile(str(path), problem) from error
 
 
 def _positions(path: Path, names: list[str]) -> tuple[int, int, int]:

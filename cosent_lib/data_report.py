@@ -96,7 +96,7 @@ def advice(summary: Summary) -> list[str]:
     without = share_without_order(summary.labels)
     said.append(f"Of random batches of {BATCH}, {100 * without:.1f} % hold one label only and teach no order.")
     if without > 0.01:
-        said[-1] += ' Take larger batches, or batches="levels", which mixes the labels.'
+        said[-1] += ' Take larger batches, or batches="levels" (--batches levels), which mixes the labels.'
     if summary.contradictory:
         said.append(f"Pairs of texts with more than one label: {summary.contradictory}. No score can satisfy both.")
     if summary.repeated:

@@ -1,12 +1,9 @@
 """Files of texts → files of vectors, and exact search in them; neither file needs to fit into memory."""
 
-import csv
-import gzip
 import hashlib
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cosent_lib.data_files import MalformedFile, MalformedRow
+from cosent_lib.data_files import MalformedFile, MalformedRow, lines_of, rows_of, undecoded
 from cosent_lib.encoder_base import SentenceEncoder
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
@@ -39,33 +36,18 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
     if (kind in (".tsv", ".csv")) != (column is not None):
         problem = "a table: name its column of texts with --column" if column is None else "no .tsv or .csv: no columns"
         raise ValueError(f"{path} is {problem}")
-    for number, text in _lines(path) if column is None else _column(path, kind, column):
+    for number, text in lines_of(path) if column is None else _column(path, column):
+        if wrong := undecoded(text):
+            raise MalformedRow(str(path), number, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")
         if not text or text.isspace():
             raise MalformedRow(str(path), number, "empty text", text, "a text that is not only white space")
         yield text
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line numbers (from 1) and lines, without the empty ones at the end."""
-    empty, number, raw = 0, 0, b""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
-                if line:
-                    yield from ((before, "") for before in range(number - empty, number))
-                    yield number, line
-                empty = 0 if line else empty + 1
-    except UnicodeDecodeError:
-        raise MalformedRow(str(path), number, "bytes that are not UTF-8", raw, "text encoded as UTF-8") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise MalformedFile(str(path), f"not a whole gzip file ({error}); fetch or pack it again") from error
-
-
-def _column(path: Path, kind: str, column: str) -> Iterator[tuple[int, str]]:
+def _column(path: Path, column: str) -> Iterator[tuple[int, str]]:
     """Yield the line where each row begins and its field of that name."""
-    rows = _csv_rows(path) if kind == ".csv" else ((number, line.split("\t")) for number, line in _lines(path))
-    names = [name.strip() for name in next(rows, (1, [""]))[1]]
+    rows = rows_of(path)
+    names = [name.strip() for name in next(rows)[1]]
     if names.count(column) != 1:
         raise MalformedFile(str(path), f"the first line must name the column {column!r} once, it holds {names!r}")
     for number, fields in rows:
@@ -73,17 +55,6 @@ def _column(path: Path, kind: str, column: str) -> Iterator[tuple[int, str]]:
             expected = f"{len(names)} ({', '.join(names)})"
             raise MalformedRow(str(path), number, f"{len(fields)} field(s)", "\t".join(fields), expected)
         yield number, fields[names.index(column)]
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader, begin = csv.reader((f"{line}\n" for _, line in _lines(path)), strict=True), 1
-    try:
-        for fields in reader:
-            yield begin, fields
-            begin = reader.line_num + 1  # a quoted field may span lines
-    except csv.Error as error:
-        problem = f"the row that begins in line {begin} is not CSV ({error}); check its quotation marks"
-        raise MalformedFile(str(path), problem) from error
 
 
 def unfinished(output: Path) -> list[Path]:

@@ -34,7 +34,7 @@ def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
         ValueError: when no λ > 0 helps, because the mean cosine difference of the demanded pairs has the wrong sign or
             is 0; and for input that :func:`rank_loss` refuses.
 
-    Source: Chapter 8.
+    Source: Chapters 3 and 8.
     """
     pairs = _DemandedPairs(cosines, labels)
     if pairs.in_order():

@@ -20,17 +20,6 @@ SHORT = ["--max-steps", "3", "--batch-size", "16", "--no-progress", "--device", 
 ROWS = [("a cat sat", "the cat sat down", 5), ("a dog", "stock prices fell", 0), ("he runs", "he is running", 4)]
 
 
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def write_pairs(folder, splits=("train", "validation", "test"), rows=ROWS):
     folder.mkdir(exist_ok=True)
     for split in splits:

@@ -6,24 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from cosent_lib import __main__ as cli
 from cosent_lib.data import load_pairs
 from cosent_lib.data_files import Columns
 from cosent_lib.data_report import Overlap, advice, columns_of, overlap, share_without_order, summarise
 from cosent_lib.evaluation import spearman_ceiling
 
 HEADER = "sentence1\tsentence2\tscore\n"
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def write(path, *rows):

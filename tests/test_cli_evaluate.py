@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from cosent_lib import __main__ as cli
 from cosent_lib.scale import suggest_scale
 
 
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Run a command with an encoder for which the cosine of "0" and a text x is float(x)."""
+@pytest.fixture(autouse=True)
+def cosine_encoder(monkeypatch):
+    """An encoder for which the cosine of "0" and a text x is float(x), in the place of every other."""
 
     class Encoder:
         def encode(self, texts, batch_size=256, progress=False):
@@ -20,12 +19,6 @@ def call(capsys, monkeypatch):
             return torch.tensor([[math.cos(angle), math.sin(angle)] for angle in angles], dtype=torch.float64)
 
     monkeypatch.setattr("cosent_lib.encoders.load_encoder", lambda *_, **__: Encoder())
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def write(path, cosines, labels):

@@ -25,20 +25,6 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A task of 60 pairs a split with labels 0 and 1: 4 steps an epoch."""

@@ -166,3 +166,11 @@ def test_a_rule_names_what_is_wrong_with_a_page(tmp_path: Path, case: str) -> No
     assert old in GOOD
     found = apply(rule, make_site(tmp_path, GOOD.replace(old, new)), tmp_path)
     assert any(message in problem for problem in found), found
+
+
+@pytest.mark.site
+def test_the_index_leads_to_the_places_where_terms_are_introduced(site: Path) -> None:
+    links = [str(link["href"]) for link in site_checks.soup(site / "genindex.html").select("article a[href]")]
+    for page in ("01_cross_entropy", "02_many_targets", "03_labels_to_order"):
+        found = [link for link in links if f"chapters/{page}.html#term-in-text-" in link]
+        assert len(found) >= 3, f"{page}: {found}"

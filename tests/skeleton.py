@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 
 import notebooks
+from number_sources import untraced
 
 WORDS = (1500, 4000)
 CODE_CELLS = (12, 25)  # outside the exercises
@@ -234,6 +235,7 @@ def check_exercises(notebook: NotebookNode) -> Iterator[str]:
 def check_size(notebook: NotebookNode) -> Iterator[str]:
     """Words, code cells and lines a cell within the limits."""
     prose = re.sub(r"^(`{3,}).*?^\1", " ", markdown(notebook), flags=re.M | re.S)
+    prose = re.sub(r"<!--.*?-->", " ", prose, flags=re.S)
     prose = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|^:[\w-]+:.*$", " x ", prose, flags=re.M | re.S)
     words = len(re.findall(r"[^\W\d_][\w'’-]*", prose))
     if not WORDS[0] <= words <= WORDS[1]:
@@ -351,6 +353,11 @@ def check_form(notebook: NotebookNode) -> Iterator[str]:
         yield "no cell is tagged 'nbval-check-output': tag those whose output is the same on every machine"
 
 
+def check_numbers(notebook: NotebookNode) -> Iterator[str]:
+    """Every number of the text comes from a cell or from a source that a comment names (see number_sources)."""
+    yield from (f"{place(index, notebook.cells[index])}: {problem}" for index, problem in untraced(notebook))
+
+
 RULES = (
     check_opening,
     check_setup,
@@ -362,6 +369,7 @@ RULES = (
     check_portable,
     check_live,
     check_imports,
+    check_numbers,
     check_form,
 )
 

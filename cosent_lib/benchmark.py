@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosent_lib.alterations import altered
 from cosent_lib.outcome import make_record, resolved_settings
 from cosent_lib.records import (
     NOT_TRAINING_SETTINGS,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from cosent_lib.encoders import SentenceEncoder
     from cosent_lib.training import TrainingConfig
+    from cosent_lib.training_setup import Watch
 
 __all__ = [
     "DamagedRecord", "Record", "RecordMissing", "Run", "execute", "load_records", "load_splits", "missing_runs",
@@ -109,32 +111,57 @@ def perform(
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
     make_loss(run.loss, _AnyEncoder(), **_loss_options(run, lambda: 1.0))  # a mistake shows now, not after loading
     splits = load_splits(run) if splits is None else splits
+    splits = splits | {"train": altered(splits["train"], run.alter, run.seed)}
     pairs, validation = splits["train"], splits.get("validation")
+    watch = _watch(run, validation)
     if validation is None:
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run, lambda: _suggested(run, encoder, validation)))
-    untrained = _judged(encoder, splits, "test") if "test" in splits else None
-    result = train(encoder, loss, pairs, config, validation, resume_from)
+    before = _untrained(run, encoder, splits)
+    result = train(encoder, loss, pairs, config, validation, resume_from, watch)
     started = time.perf_counter()
-    metrics = {"validation": result.best_metrics or None, "test": None, "test_untrained": untrained}
-    metrics |= _judged_once(encoder, loss, splits)
+    metrics = {"validation": result.best_metrics or None, "test": None, **before}
+    metrics |= _judged_once(run, encoder, loss, splits)
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
     resolved = resolved_settings(pairs, encoder, loss, config)
     return make_record(run, splits, result, metrics, resolved, seconds), encoder
 
 
-def _judged_once(encoder: "SentenceEncoder", loss: Any, splits: "dict[str, Dataset]") -> dict[str, Any]:
+def _untrained(run: Run, encoder: "SentenceEncoder", splits: "dict[str, Dataset]") -> dict[str, Any]:
+    """Test metrics before the first step, a baseline that nothing is chosen by."""
+    from cosent_lib.evaluation import evaluate_retrieval
+
+    metrics: dict[str, Any] = {"test_untrained": _judged(encoder, splits, "test") if "test" in splits else None}
+    if run.judge_retrieval and "test" in splits:
+        metrics["test_untrained_retrieval"] = evaluate_retrieval(encoder, splits["test"])
+    return metrics
+
+
+def _watch(run: Run, validation: "Dataset | None") -> "Watch | None":
+    """What the run watches on its validation pairs."""
+    from cosent_lib.watches import make_watch
+
+    if not run.watch:
+        return None
+    if validation is None:
+        raise ValueError(f"watch={list(run.watch)} looks at validation pairs, and {run.task} has no validation split")
+    return make_watch(run.watch, validation)
+
+
+def _judged_once(run: Run, encoder: "SentenceEncoder", loss: Any, splits: "dict[str, Dataset]") -> dict[str, Any]:
     """Metrics of all that is held back, now that the choice on validation is made."""
-    from cosent_lib.evaluation import evaluate_classifier
+    from cosent_lib.evaluation import evaluate_classifier, evaluate_retrieval
     from cosent_lib.losses import SoftmaxLoss
 
-    metrics = {}
+    metrics: dict[str, Any] = {}
     for name in [name for name in splits if name not in ("train", "validation")]:
         metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
         if isinstance(loss, SoftmaxLoss):
             metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
+    if run.judge_retrieval and "test" in splits:
+        metrics["test_retrieval"] = evaluate_retrieval(encoder, splits["test"])
     return metrics
 
 

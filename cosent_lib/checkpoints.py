@@ -36,6 +36,7 @@ class Progress:
     step: int = 0
     history: list[list[float]] = field(default_factory=list)  # rows with the columns of HISTORY
     evaluations: list[dict[str, float]] = field(default_factory=list)
+    watched: list[dict[str, float | None]] = field(default_factory=list)
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     batches_without_order: int = 0
@@ -49,8 +50,9 @@ class Progress:
         """The run so far as a result."""
         evaluations = pd.DataFrame(self.evaluations, columns=None if self.evaluations else ["step", "epoch"])
         best, metrics = self.best_step if self.best_metrics else self.step, dict(self.best_metrics)
+        watched = pd.DataFrame(self.watched, columns=None if self.watched else ["step"])
         counts = (self.step, self.seconds, self.batches_without_order)
-        return TrainingResult(self.table(), evaluations, best, metrics, *counts)
+        return TrainingResult(self.table(), evaluations, best, metrics, *counts, watched)
 
 
 def parameters_of(objective: Objective) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The commands benchmark and table."""
+"""The commands benchmark, measure and table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +36,26 @@ def benchmark(
         typer.echo(f"{undecided} of them wait for a choice on validation")
     if not list_runs:
         run_missing(lambda: suite_plan(suite, folder, only), typer.echo, folder, progress)
+
+
+@commands.command(epilog=examples("measure --list", "measure pair_statistics"))
+def measure(
+    name: Annotated[
+        str, typer.Argument(help="Name of a measurement, see cosent_lib/measurements.py; all by default.")
+    ] = "",
+    list_only: Annotated[bool, typer.Option("--list", help="Show which are recorded; measure nothing.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+) -> None:
+    """Make the records of measurements that are missing; stop it whenever you like and call it again."""
+    from cosent_lib.measurements import DECLARED, missing_measurements, take
+
+    missing = missing_measurements(name, folder)
+    wanted = [each for each in DECLARED if name in ("", each[0])]
+    typer.echo(f"{len(wanted) - len(missing)} of {len(wanted)} measurements are recorded")
+    for number, (which, arguments) in enumerate(missing, start=1):
+        typer.echo(f"[{number} of {len(missing)}] {which} {' '.join(f'{k}={v}' for k, v in arguments.items())}")
+        if not list_only:
+            typer.echo(f"    {take(which, arguments, folder).name}")
 
 
 @commands.command(epilog=examples("table spine", "table main --baseline 'CoSENT, λ = 20' --published"))

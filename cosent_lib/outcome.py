@@ -69,6 +69,7 @@ def make_record(
         "metrics": metrics,
         "history": _thinned(result.history),
         "evaluations": result.evaluations.to_dict("records"),
+        "watched": result.watched.to_dict("records"),
         "best_step": result.best_step,
         "steps": result.steps,
         "batches_without_order": result.batches_without_order,
@@ -89,7 +90,7 @@ def failure_record(run: Run, splits: "dict[str, Dataset]", error: "NonFiniteLoss
     from cosent_lib.data import origin
     from cosent_lib.training import TrainingResult
 
-    result = TrainingResult(error.history, pd.DataFrame(), 0, {}, len(error.history), 0.0, 0)
+    result = TrainingResult(error.history, pd.DataFrame(), 0, {}, len(error.history), 0.0, 0, pd.DataFrame())
     nothing = {"source": origin(splits["train"]).partition(" ")[0], "encoder": {}, "loss": {}, "training": {}}
     seconds = {"train": 0.0, "evaluate": 0.0}
     record = make_record(run, splits, result, {"validation": None, "test": None}, nothing, seconds)

@@ -21,9 +21,17 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "history": (dict,), "evaluations": (list,), "best_step": (int, type(None)), "steps": (int,),
     "batches_without_order": (int,), "wall_time_s": (dict,), "hardware": (dict,), "versions": (dict,),
     "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,), "schema_version": (int,),
-    "judge_test": (bool,), "failure": (str, type(None)),
+    "judge_test": (bool,), "failure": (str, type(None)), "alter": (dict,), "watch": (list,), "watched": (list,),
+    "judge_retrieval": (bool,),
 }  # fmt: skip
-_ADDED_LATER = ("judge_test", "failure")  # earlier files do not have them: their default holds
+_ADDED_LATER = (
+    "judge_test",
+    "failure",
+    "alter",
+    "watch",
+    "watched",
+    "judge_retrieval",
+)  # earlier files do not have them: their default holds
 _INNER: dict[str, dict[str, tuple[type, ...]]] = {
     "resolved": {"source": (str,), "encoder": (dict,), "loss": (dict,), "training": (dict,)},
     "data": {"train": (dict,)},

@@ -35,7 +35,10 @@ class Run:
         training: Fields of `TrainingConfig`, but for seed, progress and checkpoints.
         seed: Seeds the encoder, the loss's own parameters and the order of the batches.
         score_range: Range of the scores, for ``csv:`` tasks.
+        alter: Changes of the training pairs, as for `cosent_lib.alterations.altered`.
+        watch: Names in `cosent_lib.watches.WATCHES` of what is watched on validation along training.
         also_judge: Splits of other tasks to evaluate on at the end, as ``TASK/SPLIT``.
+        judge_retrieval: Also evaluate retrieval on test, before training and after.
         judge_test: False for a candidate of a tuning grid: no held-back split is even loaded.
     """
 
@@ -49,19 +52,23 @@ class Run:
     training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     score_range: tuple[float, float] | None = None
+    alter: Mapping[str, Any] = field(default_factory=dict)
+    watch: tuple[str, ...] = ()
     also_judge: tuple[str, ...] = ()
+    judge_retrieval: bool = False
     judge_test: bool = True
 
     def __post_init__(self) -> None:
         wrong = [name for name in NOT_TRAINING_SETTINGS if name in self.training]
         if wrong:
             raise ValueError(f"Run.training must not hold {', '.join(wrong)}: these do not belong to it")
-        for name in ("encoder_options", "loss_options", "training"):
+        for name in ("encoder_options", "loss_options", "training", "alter"):
             for option, value in getattr(self, name).items():
                 if isinstance(value, float) and not math.isfinite(value):
                     raise ValueError(f"{option} must be a finite number, got {value}")
             object.__setattr__(self, name, json_value(dict(getattr(self, name)), f"Run.{name}"))
         object.__setattr__(self, "also_judge", tuple(self.also_judge))
+        object.__setattr__(self, "watch", tuple(self.watch))
         if self.score_range is not None:
             low, high = self.score_range
             object.__setattr__(self, "score_range", (float(low), float(high)))
@@ -90,9 +97,19 @@ class Run:
         """The encoder with its options, such as ``static dim=64``."""
         return _label(self.encoder, self.encoder_options)
 
+    @property
+    def training_label(self) -> str:
+        """The training settings, such as ``epochs=5``; empty where all are left at their defaults."""
+        return _label("", self.training).strip()
+
+    @property
+    def alter_label(self) -> str:
+        """The changes of the training pairs, such as ``flip=0.1``; empty without any."""
+        return _label("", self.alter).strip()
+
     def __str__(self) -> str:
-        training = _label("", self.training).strip()
-        parts = [self.task, self.encoder_label, self.loss_label, *([training] if training else []), f"seed {self.seed}"]
+        settings = [text for text in (self.training_label, self.alter_label) if text]
+        parts = [self.task, self.encoder_label, self.loss_label, *settings, f"seed {self.seed}"]
         return " · ".join(parts if self.judge_test else [*parts, "validation only"])
 
 
@@ -103,14 +120,15 @@ class Record:
     Attributes:
         run: The settings as declared.
         resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
-        data: For each split used: ``rows``, ``sha256`` and ``origin`` (`fingerprint` and `origin` of
-            `cosent_lib.data`).
+        data: For each split used (training pairs as altered): ``rows``, ``sha256`` and ``origin`` (`fingerprint` and
+            `origin` of `cosent_lib.data`).
         metrics: ``validation``, ``test`` and any other split that the task holds back or the run names, each as
             from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT; None where there is no such split. All
             but validation were evaluated once, after the choice on it. ``test_untrained`` is the same split before
             the first step.
         history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
         evaluations: Metrics on the validation split during training.
+        watched: What the run watched, a row for step 0 and one for each validation.
         best_step, steps, batches_without_order: As in `TrainingResult`.
         wall_time_s: Seconds, ``train`` (validation during training included) and ``evaluate``.
         hardware, versions: The machine and the packages.
@@ -136,6 +154,7 @@ class Record:
     dirty: bool | None
     date: str
     failure: str | None = None
+    watched: list[Any] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
 

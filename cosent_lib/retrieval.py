@@ -33,8 +33,7 @@ def ranks_of_partners(
         for query, cosines in zip(rows, unit[rows] @ unit.T, strict=True):
             wanted = -np.sort(-cosines[partners[query]])
             cosines[[query, *partners[query]]] = -np.inf  # what is left are the wrong answers
-            wrong = np.sort(cosines)
-            ahead = wrong.size - np.searchsorted(wrong, wanted, side="left")
+            ahead = np.array([np.count_nonzero(cosines >= cosine) for cosine in wanted])
             ranks.append(ahead + np.arange(1, wanted.size + 1))
     return ranks
 

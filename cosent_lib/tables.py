@@ -17,7 +17,8 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     """One row a record: labels, options, seed, ``SPLIT_METRIC`` columns, seconds and steps.
 
     Columns ``loss`` and ``encoder`` hold the name with its options; ``loss_name``, ``encoder_name`` the bare
-    name, and ``loss_OPTION`` each option of the loss (NaN where it was not given).
+    name, and ``loss_OPTION`` each option of the loss (NaN where it was not given), ``alter_NAME`` each change of the
+    training pairs; ``alter`` holds all of them as text.
     """
     rows = []
     for record in records:
@@ -25,9 +26,10 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
         row: dict[str, Any] = {
             "suite": run.suite, "task": run.task, "source": record.resolved["source"],
             "encoder": run.encoder_label, "encoder_name": run.encoder,
-            "loss": run.loss_label, "loss_name": run.loss, "seed": run.seed,
+            "loss": run.loss_label, "loss_name": run.loss, "seed": run.seed, "alter": run.alter_label,
         }  # fmt: skip
         row |= {f"loss_{name}": value for name, value in run.loss_options.items()}
+        row |= {f"alter_{name}": value for name, value in run.alter.items()}
         for split, metrics in record.metrics.items():
             row |= {f"{split}_{n}": math.nan if v is None else v for n, v in (metrics or {}).items()}
         row |= {f"{part}_seconds": seconds for part, seconds in record.wall_time_s.items()}
@@ -101,7 +103,7 @@ def _line(label: str, group: Sequence[Record], form: str) -> dict[str, str]:
     from cosent_lib.plotting import mean_interval
 
     run = group[0].run
-    training = " ".join(f"{name}={run.training[name]}" for name in sorted(run.training))
+    training = " · ".join(text for text in (run.training_label, run.alter_label) if text)
     line = {
         "task": run.task, "encoder": run.encoder_label, "loss": label, "chosen": run.loss_label,
         "training": training or "defaults", "seeds": str(len(group)),

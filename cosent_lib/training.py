@@ -1,7 +1,6 @@
 """One visible loop: pairs → token ids → one pass of the encoder → loss → update; the best by validation is kept.
 
-The loop is :meth:`_Loop.run`. What it is made of stands in ``training_setup``, what it writes in ``checkpoints``,
-and how it can end early in ``training_errors``.
+The loop is :meth:`_Loop.run`; beside it ``training_setup``, ``checkpoints``, ``training_errors`` (how it ends early).
 """
 
 from __future__ import annotations
@@ -32,11 +31,14 @@ from cosent_lib.training_errors import (
     likely_cause,
     non_finite_parameter,
     overflow_cause,
+    warn_of_accumulation,
+    warn_of_batches_without_order,
 )
 from cosent_lib.training_setup import (
     Objective,
     TrainingConfig,
     TrainingResult,
+    Watch,
     learning_rate_factor,
     make_accelerator,
     make_optimizers,
@@ -56,6 +58,7 @@ def train(
     config: TrainingConfig = TrainingConfig(),  # noqa: B008 — frozen
     validation: Pairs | None = None,
     resume_from: str | Path | None = None,
+    watch: Watch | None = None,
 ) -> TrainingResult:
     """Train ``encoder``, and the loss's own parameters, on pairs.
 
@@ -74,6 +77,8 @@ def train(
         validation: pairs of the same form, on which the best step is chosen.
         resume_from: a checkpoint, or an ``output_dir`` that holds one, of a run with the same settings and pairs. It is
             gone on with, bit for bit on the CPU.
+        watch: called with encoder and loss before the first step and at each validation; what it returns is a row of
+            ``TrainingResult.watched``. It chooses nothing, and must change nothing.
 
     Raises:
         ValueError: bad pairs, settings that do not fit each other, a device that is not there, validation labels that
@@ -82,19 +87,14 @@ def train(
         OutOfMemory: says what to change; the last checkpoint, if any, is left as it is.
         TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
     """
-    if config.accumulation_steps > 1 and (getattr(loss, "needs_order", False) or getattr(loss, "is_rank_loss", False)):
-        warnings.warn(
-            f"accumulation_steps={config.accumulation_steps} is not a larger batch for {type(loss).__name__}: pairs of "
-            f"different batches are never compared; for more comparisons raise batch_size (now {config.batch_size})",
-            stacklevel=2,
-        )
+    warn_of_accumulation(loss, config)
     accelerator = make_accelerator(config)
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
             warnings.simplefilter("ignore", NoDemandedPairsWarning)  # counted, and reported once at the end
             torch.manual_seed(config.seed)
-            loop = _Loop(encoder, loss, train_pairs, config, validation, accelerator)
+            loop = _Loop(encoder, loss, train_pairs, config, validation, accelerator, watch)
             loop.start(resume_from)
             try:
                 loop.run()
@@ -107,13 +107,7 @@ def train(
         loss.eval()
         accelerator.free_memory()
     result = loop.progress.result()
-    if result.batches_without_order:
-        count = loop.batches.count(result.steps)
-        warnings.warn(
-            f"{result.batches_without_order} of {count} batches ({result.batches_without_order / count:.1%}) held only "
-            f"one label and taught {type(loss).__name__} nothing; batches='levels' or a larger batch_size helps",
-            stacklevel=2,
-        )
+    warn_of_batches_without_order(loss, result.batches_without_order, loop.batches.count(result.steps))
     return result
 
 
@@ -128,6 +122,7 @@ class _Loop:
         config: TrainingConfig,
         validation: Pairs | None,
         accelerator: Any,
+        watch: Watch | None,
     ) -> None:
         needs_order = getattr(loss, "needs_order", False)
         self.teaches = getattr(loss, "teaches", lambda labels: True)
@@ -141,7 +136,7 @@ class _Loop:
             check_defined(judged.labels, "validation labels")
         elif config.patience is not None:
             raise ValueError("patience counts validations: it needs validation pairs")
-        self.config, self.validation, self.accelerator = config, validation, accelerator
+        self.config, self.validation, self.accelerator, self.watch = config, validation, accelerator, watch
         cutting = (config.batch_size, config.seed, config.accumulation_steps, config.batches)
         self.batches = Batches(encoder, train_pairs, *cutting)
         self.total = config.max_steps or config.epochs * self.batches.per_epoch
@@ -165,7 +160,7 @@ class _Loop:
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The parameter groups; asked for anew each time, because restoring an optimiser replaces them."""
+        """The parameter groups, asked for anew each time: restoring an optimiser replaces them."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def start(self, resume_from: str | Path | None) -> None:
@@ -180,11 +175,12 @@ class _Loop:
     def run(self) -> None:
         """Every step of the run."""
         begun, earlier = time.perf_counter(), self.progress.seconds
-        bar = tqdm(
-            total=self.total, initial=self.progress.step, desc="train", unit="step", disable=not self.config.progress
-        )
+        done = self.progress.step
+        bar = tqdm(total=self.total, initial=done, desc="train", unit="step", disable=not self.config.progress)
         self.prepared.train()
         with StopBetweenSteps() as stop, bar:
+            if done == 0:
+                self.note_watched(0)
             while not self.finished():
                 step = self.progress.step + 1
                 batches = self.batches.at(step)
@@ -270,6 +266,7 @@ class _Loop:
         if name is not None:
             cause = f"its update made it so; lower the learning rate (now {self.groups[0]['lr']:.3g})"
             raise NonFiniteLoss(f"parameter {name} is not finite", batch, cause, self.progress.table())
+        self.note_watched(batch.step)
         if self.validation is None:
             return
         try:
@@ -282,6 +279,11 @@ class _Loop:
         if not best or metrics[metric] > best[metric]:
             self.progress.best_step, self.progress.best_metrics = batch.step, metrics
             self.best_parameters = parameters_of(self.objective)
+
+    def note_watched(self, step: int) -> None:
+        """Add a row of what is watched."""
+        if self.watch is not None:
+            self.progress.watched.append({"step": step, **self.watch(self.objective.encoder, self.objective.loss)})
 
     def save(self) -> None:
         """Write a checkpoint."""

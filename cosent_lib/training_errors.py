@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from cosent_lib.batches import Batch
-from cosent_lib.training_setup import Objective, TrainingResult
+from cosent_lib.training_setup import Objective, TrainingConfig, TrainingResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,3 +139,23 @@ class StopBetweenSteps:
     def __exit__(self, *_: Any) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def warn_of_accumulation(loss: nn.Module, config: TrainingConfig) -> None:
+    """Say that gradient accumulation does not give a ranking loss what a larger batch would."""
+    if config.accumulation_steps > 1 and (getattr(loss, "needs_order", False) or getattr(loss, "is_rank_loss", False)):
+        warnings.warn(
+            f"accumulation_steps={config.accumulation_steps} is not a larger batch for {type(loss).__name__}: pairs of "
+            f"different batches are never compared; for more comparisons raise batch_size (now {config.batch_size})",
+            stacklevel=3,
+        )
+
+
+def warn_of_batches_without_order(loss: nn.Module, without: int, count: int) -> None:
+    """Say how many of the batches held one label only, where the loss needs an order."""
+    if without:
+        warnings.warn(
+            f"{without} of {count} batches ({without / count:.1%}) held only one label and taught "
+            f"{type(loss).__name__} nothing; batches='levels' or a larger batch_size helps",
+            stacklevel=3,
+        )

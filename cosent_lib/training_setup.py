@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from inspect import signature
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cosent_lib.encoders import SentenceEncoder
 
+Watch = Callable[["SentenceEncoder", nn.Module], Mapping[str, float | None]]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate's
 SELECTION_METRICS = ("spearman", "pearson", "auc")
 LOSS_LEARNING_RATE = 1e-3
@@ -121,6 +122,7 @@ class TrainingResult:
         steps: updates made.
         seconds: wall time of steps, validations and checkpoints, resumed runs added up; not of tokenising.
         batches_without_order: batches whose labels were all equal, where the loss needs an order; they moved nothing.
+        watched: what ``watch`` returned, a row for step 0 and one for each validation; empty without it.
     """
 
     history: pd.DataFrame
@@ -130,6 +132,7 @@ class TrainingResult:
     steps: int
     seconds: float
     batches_without_order: int
+    watched: pd.DataFrame
 
 
 class Objective(nn.Module):

@@ -1,0 +1,120 @@
+"""Training pairs changed on purpose: fewer, with random negatives, a third level, two levels only, or wrong labels.
+
+For experiments that ask what a loss owes to its data. Validation and test pairs are never changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Columns = dict[str, list[Any]]
+
+
+def altered(pairs: Dataset, changes: Mapping[str, Any], seed: int) -> Dataset:
+    """Return ``pairs`` with the changes made, always in the order of this list; without changes ``pairs`` itself.
+
+    - ``take``: that many rows, drawn without replacement;
+    - ``binarise``: labels above this number become 1, all others 0;
+    - ``negatives``: ``"random"``: each negative's second sentence becomes one drawn from all second sentences (labels
+      must be 0 and 1), so that its words need not resemble the first one's;
+    - ``random``: for each pair so many random ones are added, which makes a third level below the two: random pairs
+      are labelled 0, and a label y becomes (1 + y)/2;
+    - ``flip``: each label y becomes 1 − y with this probability.
+
+    Args:
+        pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1].
+        changes: some of the names above.
+        seed: of the draws; each change has a stream of its own, so that adding one leaves the others' draws alone.
+
+    Raises:
+        ValueError: an unknown change, a value out of its range, or pairs that it does not apply to.
+    """
+    unknown = sorted(set(changes) - set(CHANGES))
+    if unknown:
+        raise ValueError(f"unknown change of the training pairs {unknown[0]!r}, expected some of: {', '.join(CHANGES)}")
+    if not changes:
+        return pairs
+    columns: Columns = {name: list(pairs[name][:]) for name in ("sentence1", "sentence2", "score")}
+    for number, (name, change) in enumerate(CHANGES.items()):
+        if name in changes:
+            columns = change(columns, changes[name], np.random.default_rng([seed, number]))
+    return type(pairs).from_dict(columns, features=pairs.features, info=pairs.info)
+
+
+def _take(columns: Columns, count: Any, rng: np.random.Generator) -> Columns:
+    rows = len(columns["score"])
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= rows:
+        raise ValueError(f"take must be a whole number from 1 to {rows}, the number of training pairs, got {count!r}")
+    kept = rng.permutation(rows)[:count]
+    return {name: [values[row] for row in kept] for name, values in columns.items()}
+
+
+def _binarise(columns: Columns, cut: Any, rng: np.random.Generator) -> Columns:
+    ones = [float(label > _within("binarise", cut)) for label in columns["score"]]
+    if len(set(ones)) == 1:
+        raise ValueError(f"binarise={cut} leaves one level: all {len(ones)} labels fall on one side")
+    return columns | {"score": ones}
+
+
+def _random_negatives(columns: Columns, kind: Any, rng: np.random.Generator) -> Columns:
+    if kind != "random":
+        raise ValueError(f"negatives must be 'random', got {kind!r}")
+    odd = sorted(set(columns["score"]) - {0.0, 1.0})
+    if odd:
+        raise ValueError(f"negatives='random' needs labels 0 and 1, and there is {odd[0]:g}; binarise them first")
+    rows = [row for row, label in enumerate(columns["score"]) if label == 0]
+    second = list(columns["sentence2"])
+    for row, text in zip(rows, _partners(columns, rows, rng), strict=True):
+        second[row] = text
+    return columns | {"sentence2": second}
+
+
+def _random_level(columns: Columns, per_pair: Any, rng: np.random.Generator) -> Columns:
+    count = len(columns["score"])
+    if isinstance(per_pair, bool) or not isinstance(per_pair, (int, float)) or not 0 < per_pair < math.inf:
+        raise ValueError(f"random must be a positive number of random pairs for each pair, got {per_pair!r}")
+    rows = rng.integers(count, size=round(per_pair * count)).tolist()
+    return {
+        "sentence1": columns["sentence1"] + [columns["sentence1"][row] for row in rows],
+        "sentence2": columns["sentence2"] + _partners(columns, rows, rng),
+        "score": [(1 + label) / 2 for label in columns["score"]] + [0.0] * len(rows),
+    }
+
+
+def _flip(columns: Columns, rate: Any, rng: np.random.Generator) -> Columns:
+    wrong = rng.random(len(columns["score"])) < _within("flip", rate)
+    return columns | {"score": [1 - y if turn else y for y, turn in zip(columns["score"], wrong, strict=True)]}
+
+
+CHANGES: dict[str, Callable[[Columns, Any, np.random.Generator], Columns]] = {
+    "take": _take, "binarise": _binarise, "negatives": _random_negatives, "random": _random_level, "flip": _flip
+}  # fmt: skip
+
+
+def _within(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}")
+    return float(value)
+
+
+def _partners(columns: Columns, rows: list[int], rng: np.random.Generator) -> list[str]:
+    """For each row a second sentence of any other pair that is neither its own two texts."""
+    first, second = columns["sentence1"], columns["sentence2"]
+    found = []
+    for row in rows:
+        own = (first[row], second[row])
+        for _ in range(1000):
+            text = second[int(rng.integers(len(second)))]
+            if text not in own:
+                break
+        else:
+            raise ValueError(f"no second sentence but {own[1]!r} was found among {len(second)} pairs to draw from")
+        found.append(text)
+    return found

@@ -1,0 +1,170 @@
+"""Measurements: what a chapter shows of real data or of a pretrained encoder without training anything for a record.
+
+A measurement is a function of pairs and arguments that returns plain JSON values. `measured` is the call that chapters
+use: it reads the record of a measurement, or takes it now by the very same function.
+"""
+
+import hashlib
+import inspect
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from cosent_lib.benchmark import RecordMissing
+from cosent_lib.provenance import commit_of_library, hardware, versions
+from cosent_lib.record_schema import DamagedRecord, refuse_constant
+from cosent_lib.records import RESULTS, json_value, write_atomically
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FOLDER = RESULTS / "measurements"
+SCHEMA_VERSION = 1
+FIELDS: dict[str, tuple[type, ...]] = {
+    "measurement": (str,), "arguments": (dict,), "result": (dict,), "data": (dict,), "wall_time_s": (int, float),
+    "hardware": (dict,), "versions": (dict,), "commit": (str, type(None)), "dirty": (bool, type(None)), "date": (str,),
+    "schema_version": (int,),
+}  # fmt: skip
+
+# name -> function, found on demand
+MEASUREMENTS: dict[str, str] = {}
+
+# the calls that the chapters make: what `python -m cosent_lib measure` records
+DECLARED: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+class Data:
+    """Where a measurement gets its pairs from, so that its record can say which they were."""
+
+    def __init__(self) -> None:
+        self.used: dict[str, dict[str, Any]] = {}
+
+    def load(self, task: str, split: str) -> "Dataset":
+        """As `cosent_lib.data.load_pairs`; rows, fingerprint and origin are noted."""
+        from cosent_lib.data import fingerprint, load_pairs, origin
+
+        pairs = load_pairs(task, split)
+        self.used[f"{task}/{split}"] = {
+            "rows": len(pairs), "sha256": fingerprint(pairs), "origin": origin(pairs)
+        }  # fmt: skip
+        return pairs
+
+
+def measured(name: str, live: bool, folder: Path | None = None, **arguments: Any) -> dict[str, Any]:
+    """The result of a measurement: from its record, or taken now.
+
+    Args:
+        name: a key of ``MEASUREMENTS``.
+        live: False reads the record; True calls the function (nothing is written).
+        folder: of the records; by default ``cosent_lib/results/measurements``.
+        arguments: of the measurement, plain JSON values.
+
+    Raises:
+        ValueError: an unknown name, or arguments that the function does not take.
+        RecordMissing: not live, and there is no record; the message has the command that makes it.
+        DamagedRecord: a record that cannot be read or belongs to other arguments.
+        DataUnavailable, MalformedRow: live, from `load_pairs`.
+    """
+    function = _function(name, arguments)
+    if live:
+        return json_value(function(Data(), **arguments), name)
+    path = measurement_path(name, arguments, folder)
+    if not path.exists():
+        raise RecordMissing(
+            f"measurement {_label(name, arguments)} has no record: make it with python -m cosent_lib measure {name}"
+        )
+    return read_measurement(path)["result"]
+
+
+def take(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Take a measurement now, write its record, all or nothing, and return the file. Errors as `measured`."""
+    data, begun = Data(), time.perf_counter()
+    result = _function(name, arguments)(data, **arguments)
+    commit, dirty = commit_of_library()
+    record = {
+        "measurement": name, "arguments": dict(arguments), "result": result, "data": data.used,
+        "wall_time_s": round(time.perf_counter() - begun, 3), "hardware": hardware(), "versions": versions(),
+        "commit": commit, "dirty": dirty, "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "schema_version": SCHEMA_VERSION,
+    }  # fmt: skip
+    record = json_value(record, name)
+    lines = (f" {json.dumps(key)}: {_dump(record[key])}" for key in sorted(record))
+    return write_atomically(measurement_path(name, arguments, folder), "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def measurement_path(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """The file of a measurement's record: its name and arguments, readable, and ten digits of their SHA-256."""
+    digest = hashlib.sha256(_dump([name, dict(arguments)]).encode()).hexdigest()[:10]
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join([name, *map(str, arguments.values())]))[:80].strip("_.")
+    return (FOLDER if folder is None else Path(folder)) / f"{readable}-{digest}.json"
+
+
+def read_measurement(path: Path) -> dict[str, Any]:
+    """Read and check one record.
+
+    Raises:
+        DamagedRecord: not JSON, a field that is missing, unknown or of the wrong type, a schema of another version, or
+            a file name that does not belong to its arguments.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    except ValueError as error:
+        raise DamagedRecord(f"{path}: not a record, its JSON cannot be read ({error})") from error
+    if not isinstance(values, dict) or set(values) != set(FIELDS):
+        found = sorted(values) if isinstance(values, dict) else type(values).__name__
+        raise DamagedRecord(f"{path}: a measurement has the fields {', '.join(sorted(FIELDS))}; this has {found}")
+    for name, kinds in FIELDS.items():
+        if not isinstance(values[name], kinds) or (isinstance(values[name], bool) and bool not in kinds):
+            raise DamagedRecord(f"{path}: field {name!r} is {values[name]!r:.60}, of another type than it must have")
+    if values["schema_version"] != SCHEMA_VERSION:
+        raise DamagedRecord(
+            f"{path}: schema_version is {values['schema_version']}, this library reads {SCHEMA_VERSION}"
+        )
+    if measurement_path(values["measurement"], values["arguments"]).name != Path(path).name:
+        raise DamagedRecord(f"{path}: the arguments in it belong to another file name; it was edited or renamed")
+    return values
+
+
+def missing_measurements(name: str = "", folder: Path | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """The declared measurements, or those called ``name``, that have no record; existing records are checked.
+
+    Raises:
+        ValueError: no declared measurement is called ``name``.
+        DamagedRecord: from `read_measurement`.
+    """
+    wanted = [each for each in DECLARED if name in ("", each[0])]
+    if not wanted:
+        known = ", ".join(dict.fromkeys(each[0] for each in DECLARED)) or "none"
+        raise ValueError(f"no measurement is called {name!r}, expected one of: {known}")
+    missing = []
+    for each in wanted:
+        path = measurement_path(*each, folder)
+        if path.exists():
+            read_measurement(path)
+        else:
+            missing.append(each)
+    return missing
+
+
+def _function(name: str, arguments: Mapping[str, Any]) -> Callable[..., Mapping[str, Any]]:
+    if name not in MEASUREMENTS:
+        raise ValueError(f"unknown measurement {name!r}, expected one of: {', '.join(MEASUREMENTS) or 'none'}")
+    function = resolve_name(MEASUREMENTS[name])
+    try:
+        inspect.signature(function).bind(None, **arguments)
+    except TypeError as error:
+        raise ValueError(f"measurement {name!r}: {error}; it is {name}{inspect.signature(function)}") from None
+    return function
+
+
+def _label(name: str, arguments: Mapping[str, Any]) -> str:
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)

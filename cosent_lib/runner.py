@@ -116,7 +116,7 @@ def _summary(record: Record, seconds_left: float) -> str:
     scores = [
         f"{split} {values['spearman']:.4f}"
         for split, values in record.metrics.items()
-        if values and values["spearman"] is not None
+        if values and values.get("spearman") is not None
     ]
     outcome = f"failed: {record.failure}" if record.failure else f"spearman {', '.join(scores) or 'undefined'}"
     return f"{outcome} · {record.wall_time_s['train']:.1f} s · about {seconds_left:.0f} s left"

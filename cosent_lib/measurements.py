@@ -32,10 +32,17 @@ FIELDS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 # name -> function, found on demand
-MEASUREMENTS: dict[str, str] = {}
+MEASUREMENTS: dict[str, str] = {
+    "label_weights": "cosent_lib.direct_measurements:label_weights",
+    "long_training": "cosent_lib.direct_measurements:long_training",
+}
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
-DECLARED: tuple[tuple[str, dict[str, Any]], ...] = ()
+DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
+DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("label_weights", {"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}),
+    ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 20}),
+)
 
 
 class Data:

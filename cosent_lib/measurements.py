@@ -35,13 +35,20 @@ FIELDS: dict[str, tuple[type, ...]] = {
 MEASUREMENTS: dict[str, str] = {
     "label_weights": "cosent_lib.direct_measurements:label_weights",
     "long_training": "cosent_lib.direct_measurements:long_training",
+    "untrained_scale": "cosent_lib.scale_measurements:untrained_scale",
+    "scale_by_size": "cosent_lib.scale_measurements:scale_by_size",
 }
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
 DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
+SCALE_TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("label_weights", {"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}),
     ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 20}),
+    *(("untrained_scale", {"task": task, "encoder": "static"}) for task in SCALE_TASKS),
+    *(("untrained_scale", {"task": task, "encoder": "small"}) for task in SCALE_TASKS[:3]),
+    ("untrained_scale", {"task": "stsb_en", "encoder": "minilm"}),
+    ("scale_by_size", {"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}),
 )
 
 

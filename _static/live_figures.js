@@ -59,6 +59,14 @@
   /* e^entropy: n for equal weights, 1 when one weight is all */
   const effectiveNumber = (weights) => Math.exp(-sum(weights.map((w) => (w > 0 ? w * Math.log(w) : 0))));
 
+  /* ∂L/∂cos of the loss with a margin (m = −1: the linear loss) for label 1 and label 0 */
+  const marginSlope = (c, y, margin) => (y === 1 ? -1 : c > margin ? 1 : 0);
+  const squaredSlope = (c, y) => 2 * (c - y);
+
+  /* [lowest, highest] cosine that suits the loss with a margin best, where a share p of the labels is 1 */
+  const marginFit = (p, margin) => (p > 0.5 ? [1, 1] : p === 0.5 ? [margin, 1] : p > 0 ? [margin, margin] : [-1, margin]);
+  const squaredFit = (p) => p;
+
   // ---- where each figure begins
 
   const ARTICLES = ["Cancel your plan", "Pause your plan", "Change your plan", "Refund rules", "Opening hours", "Careers"];
@@ -68,6 +76,7 @@
   const DEPARTMENT_SCORES = [1.6, 2.1, -0.4, 0.5, 0.2, -1.5];
   /* quantiles (k + ½)/32 of a normal distribution with standard deviation 0.13 */
   const HALF = [0.005, 0.015, 0.026, 0.036, 0.047, 0.058, 0.069, 0.081, 0.094, 0.108, 0.123, 0.14, 0.16, 0.184, 0.218, 0.28];
+  const SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]; // of labels 1 among five annotators
   const COSINES = [...HALF.map((c) => -c).reverse(), ...HALF];
 
   // ---- drawing: what the figures share
@@ -139,8 +148,9 @@
     return handle;
   }
 
-  /* Build a figure in its div. `figure` has: title, hint, start() → {scores?, step?}, scale(step) → λ,
-     draw(g, state, width) → {height, x, rows} and tell(state) → {shown: html, said: text, items?: [text]}. */
+  /* Build a figure in its div. `figure` has: title, hint, start() → {scores?, step?}, scale(step) → what its slider
+     sets (λ, or what `dial` names and `showDial` writes), draw(g, state, width) → {height, x, rows} and
+     tell(state) → {shown: html, said: text, items?: [text]}. */
   function mount(host, figure) {
     let state = figure.start();
     let drawn, waiting;
@@ -196,15 +206,16 @@
 
   function addSlider(host, figure, move) {
     const label = add(host, "label", { class: "live-slider" });
-    add(label, "span", {}, "scale\u00a0λ");
+    const [name, symbol] = figure.dial || ["scale", "λ"];
+    add(label, "span", {}, `${name}\u00a0${symbol}`);
     const [min, max] = figure.steps;
     const input = add(label, "input", { type: "range", min, max, step: 1 });
     const value = add(label, "b", { "aria-hidden": "true" });
     input.addEventListener("input", () => move(Number(input.value)));
     return (step) => {
       input.value = step;
-      value.textContent = showScale(figure.scale(step));
-      input.setAttribute("aria-valuetext", "λ = " + value.textContent);
+      value.textContent = (figure.showDial || showScale)(figure.scale(step));
+      input.setAttribute("aria-valuetext", `${symbol} = ${value.textContent}`);
     };
   }
 
@@ -212,7 +223,7 @@
   const key = (shape, colour) =>
     `<svg class="live-key" viewBox="-11 -11 22 22" aria-hidden="true"><path d="${SHAPES[shape]}" class="live-fill${colour}"/></svg>`;
 
-  // ---- the three figures
+  // ---- the figures
 
   const FIGURES = {};
 
@@ -356,9 +367,59 @@
     },
   };
 
+  FIGURES.margin = {
+    title: "Live figure: the margin, the slopes of the loss, and the cosines it asks for",
+    hint: "Move the margin. Above, the slope of the loss over the cosine: solid for label 0, dashed for label 1, thin for the " +
+      "squared loss. Below, six kinds of pairs, each judged by five annotators, and the cosine each loss wants for them.",
+    steps: [-20, 19],
+    dial: ["margin", "m"],
+    showDial: (margin) => show(margin),
+    scale: (step) => step / 20,
+    start: () => ({ step: 14 }),
+    draw(g, { step }, width) {
+      const margin = this.scale(step);
+      const x = axis(-1, 1, 62, width - 18);
+      const y = axis(-4, 2, 196, 28);
+      write(g, 0, 14, "slope of the loss", "start");
+      for (const tick of [-4, -2, 0, 2]) {
+        line(g, x(-1), y(tick), x(1), y(tick), "live-lane");
+        write(g, 52, y(tick) + 4, show(tick, 0), "end");
+      }
+      for (const label of [0, 1]) {
+        line(g, x(-1), y(squaredSlope(-1, label)), x(1), y(squaredSlope(1, label)), "live-faint live-line" + label);
+        const corners = [-1, margin, margin, 1].map((c, k) => `${x(c)},${y(marginSlope(c + (k > 1 ? 1e-9 : 0), label, margin))}`);
+        add(g, "polyline", { points: corners.join(" "), class: `live-stroke live-line${label}${label ? " live-dashed" : ""}` });
+      }
+      const rows = SHARES.map((_, k) => 250 + 27 * k);
+      const bottom = rows[5] + 22;
+      line(g, x(margin), 28, x(margin), bottom, "live-guide");
+      write(g, 0, 228, "ones", "start");
+      rows.forEach((at, k) => {
+        const [low, high] = marginFit(SHARES[k], margin);
+        line(g, x(-1), at, x(1), at, "live-lane");
+        write(g, 0, at + 4, `${k} of 5`, "start");
+        if (high > low) add(g, "rect", { x: x(low), y: at - 6, width: x(high) - x(low), height: 12, class: "live-wash live-fill2" });
+        add(g, "circle", { cx: x(squaredFit(SHARES[k])), cy: at, r: 6, class: "live-hollow" });
+        mark(g, 3, 2, x(high), at);
+      });
+      drawAxis(g, x, bottom, [-1, -0.5, 0, 0.5, 1], "cosine of the pair", (x(-1) + x(1)) / 2);
+      return { height: bottom + 44 };
+    },
+    tell({ step }) {
+      const margin = this.scale(step);
+      const wanted = SHARES.map((p) => marginFit(p, margin)).map(([low, high]) => (low < high ? "any up to " : "") + show(high));
+      return {
+        shown: pair("margin m", show(margin), margin === -1 ? "the linear loss" : "") + pair("0 ones of 5", wanted[0]) +
+          pair(key(3, 2) + "1 or 2 ones", wanted[1]) + pair("3, 4 or 5 ones", wanted[3]) +
+          pair("○ squared loss", SHARES.map((p) => show(squaredFit(p), 1)).join(", ")),
+        said: `Margin ${show(margin)}. Wanted cosines: without ones ${wanted[0]}, with 1 or 2 ones of 5 ${wanted[1]}, with more ${wanted[3]}.`,
+      };
+    },
+  };
+
   if (typeof module === "object")
     module.exports = { mean, maximum, logSumExp, exponentialMean, scaledLogSumExp, largestGap, demands, rankLoss, rankGradient, inversions,
-      inversionLimit, softmax, effectiveNumber, show, ARTICLES, GRADES, ARTICLE_SCORES,
+      inversionLimit, softmax, effectiveNumber, marginSlope, squaredSlope, marginFit, squaredFit, show, SHARES, ARTICLES, GRADES, ARTICLE_SCORES,
       DEPARTMENTS, DEPARTMENT_SCORES, COSINES, FIGURES };
   if (typeof document === "undefined") return;
   const start = () => document.querySelectorAll(".live-figure[data-live]").forEach((host) => mount(host, FIGURES[host.dataset.live]));

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 import notebooks
+from cosent_lib.losses import CosineEmbeddingLoss, CosineSimilarityLoss, PairLoss
 from cosent_lib.ranking import count_demanded_pairs, inversion_bound, rank_loss
 from cosent_lib.style import INK, PALETTE, contrast_ratio
 
@@ -169,6 +170,39 @@ def test_the_negatives_are_normal_quantiles_of_spread_013() -> None:
     assert JS("COSINES") == pytest.approx(expected.tolist(), abs=5.1e-4)
 
 
+def loss_of(loss: PairLoss, cosines: torch.Tensor, label: float) -> torch.Tensor:
+    """The library's loss of one pair at each of the cosines, all with the same label; ``[n]``."""
+    u = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    v = torch.stack([cosines, (1 - cosines**2).clamp_min(0).sqrt()], dim=1)
+    return torch.stack([loss(u, row[None], torch.tensor([label])) for row in v])
+
+
+@settings(deadline=None)
+@given(st.floats(-0.99, 0.99), st.sampled_from([0, 1]), st.integers(-20, 19))
+def test_slopes_of_the_direct_losses_are_the_librarys(c: float, label: int, step: int) -> None:
+    margin = JS("FIGURES.margin.scale($0)", step)
+    cosine = torch.tensor([c], dtype=torch.float64, requires_grad=True)
+    (squared,) = torch.autograd.grad(loss_of(CosineSimilarityLoss(), cosine, label).sum(), cosine)
+    assert JS("squaredSlope($0, $1)", c, label) == pytest.approx(squared.item(), abs=1e-9)
+    if abs(c - margin) > 1e-6:  # the kink has no slope
+        (slope,) = torch.autograd.grad(loss_of(CosineEmbeddingLoss(margin), cosine, label).sum(), cosine)
+        assert JS("marginSlope($0, $1, $2)", c, label, margin) == pytest.approx(slope.item(), abs=1e-9)
+
+
+@pytest.mark.parametrize("margin", [-1.0, -0.5, 0.0, 0.7, 0.95])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0])
+def test_the_fitted_cosine_is_where_the_librarys_mean_loss_is_least(share: float, margin: float) -> None:
+    cosines = torch.linspace(-1, 1, 401, dtype=torch.float64)
+
+    def least(loss: PairLoss) -> torch.Tensor:
+        mean = share * loss_of(loss, cosines, 1.0) + (1 - share) * loss_of(loss, cosines, 0.0)
+        return cosines[mean < mean.min() + 1e-9]
+
+    best = least(CosineEmbeddingLoss(margin))
+    assert JS("marginFit($0, $1)", share, margin) == pytest.approx([best.min().item(), best.max().item()], abs=1e-9)
+    assert [JS("squaredFit($0)", share)] == pytest.approx(least(CosineSimilarityLoss()).tolist(), abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("chapter", "name", "begin", "constant"),
     [
@@ -177,6 +211,7 @@ def test_the_negatives_are_normal_quantiles_of_spread_013() -> None:
         ("03", "articles", "", "ARTICLES"),
         ("03", "grades", "torch.tensor(", "GRADES"),
         ("03", "scores", "torch.tensor(", "ARTICLE_SCORES"),
+        ("06", "shares", "torch.tensor(", "SHARES"),
     ],
 )
 def test_a_figure_begins_where_its_chapter_does(chapter: str, name: str, begin: str, constant: str) -> None:
@@ -251,6 +286,34 @@ def test_the_slider_sets_the_scale(name: str) -> None:
     assert told[0] != told[1]
 
 
+def test_the_slider_of_the_margin_moves_what_is_wanted() -> None:
+    page = Page(["margin"])
+    page.context.eval("globalThis.host = hosts[0]; globalThis.slider = host.by('input')[0]; 0")
+    assert page("[slider.attributes.min, slider.attributes.max, slider.value]") == ["-20", "19", 14]
+    assert page("host.by('label')[0].children[0].textContent") == "margin\u00a0m"
+    wanted = {14: ("0.70", "any up to 0.70", "0.70"), -10: ("\u22120.50", "any up to \u22120.50", "\u22120.50"),
+              -20: ("\u22121.00", "\u22121.00", "\u22121.00")}  # fmt: skip
+    for step, (margin, without, few) in wanted.items():
+        page("(slider.value = $0, slider.fire('input'))", step)
+        assert page("slider.attributes['aria-valuetext']") == f"m = {margin}"
+        told = page("host.by('live-values')[0].innerHTML")
+        for part in (f"<b>{margin}</b>", f"0 ones of 5 <b>{without}</b>", f"1 or 2 ones <b>{few}</b>"):
+            assert part in told
+        assert "3, 4 or 5 ones <b>1.00</b>" in told
+        assert ("the linear loss" in told) == (step == -20)
+
+
+def test_the_wanted_cosines_stand_where_the_axis_says() -> None:
+    page = Page(["margin"])
+    page("(hosts[0].by('input')[0].value = -10, hosts[0].by('input')[0].fire('input'))")
+    drawing = "hosts[0].by('live-drawing')[0].children[0]"
+    at = 62 + (np.array([-0.5, -0.5, -0.5, 1, 1, 1]) + 1) / 2 * (700 - 18 - 62)
+    marks = page(f"{drawing}.by('live-fill2').map((e) => parseFloat(e.attributes.transform.slice(10)))")
+    assert marks == pytest.approx(at.tolist())
+    squares = page(f"{drawing}.by('live-hollow').map((e) => Number(e.attributes.cx))")
+    assert squares == pytest.approx((62 + (np.array(JS("SHARES")) + 1) / 2 * 620).tolist())
+
+
 def test_effective_numbers_at_the_scales_that_the_slider_has() -> None:
     page = Page(["temperature"])
     for step, scale in [(-10, 5), (0, 10), (10, 20), (20, 40)]:
@@ -274,7 +337,7 @@ def test_a_page_without_live_figure_is_left_alone() -> None:
 
 
 def test_the_files_are_small_and_ask_for_nothing() -> None:
-    assert len(SCRIPT.encode()) < 20_000
+    assert len(SCRIPT.encode()) < 25_000
     addresses = set(re.findall(r"https?://[^\s\"']+|//[a-z]+\.[^\s\"']+", SCRIPT))
     assert addresses == {"http://www.w3.org/2000/svg"}, "the name of a namespace; nothing is fetched from there"
     assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket|sendBeacon|eval|localStorage)\b\s*[.(]", SCRIPT)

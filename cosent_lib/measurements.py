@@ -33,6 +33,10 @@ FIELDS: dict[str, tuple[type, ...]] = {
 
 # name -> function, found on demand
 MEASUREMENTS: dict[str, str] = {
+    "pair_statistics": "cosent_lib.pair_statistics:pair_statistics",
+    "leaks": "cosent_lib.pair_statistics:leaks",
+    "triangles": "cosent_lib.pair_statistics:triangles",
+    "compared_scores": "cosent_lib.pair_statistics:compared_scores",
     "label_weights": "cosent_lib.direct_measurements:label_weights",
     "long_training": "cosent_lib.direct_measurements:long_training",
     "untrained_scale": "cosent_lib.scale_measurements:untrained_scale",
@@ -42,7 +46,12 @@ MEASUREMENTS: dict[str, str] = {
 # the calls that the chapters make: what `python -m cosent_lib measure` records
 DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
 SCALE_TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
+TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
+    *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
+    *(("leaks", {"task": task}) for task in TEST_TASKS if task != "pawsx"),
+    *(("triangles", {"task": task, "splits": ["train", "validation", "test"]}) for task in ("lcqmc", "bq")),
+    ("compared_scores", {"task": "stsb_en", "split": "test"}),
     ("label_weights", {"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}),
     ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 20}),
     *(("untrained_scale", {"task": task, "encoder": "static"}) for task in SCALE_TASKS),

@@ -123,7 +123,9 @@ def take(name: str, arguments: Mapping[str, Any], folder: Path | None = None) ->
 def measurement_path(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
     """The file of a measurement's record: its name and arguments, readable, and ten digits of their SHA-256."""
     digest = hashlib.sha256(_dump([name, dict(arguments)]).encode()).hexdigest()[:10]
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join([name, *map(str, arguments.values())]))[:80].strip("_.")
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join([name, *(str(arguments[key]) for key in sorted(arguments))]))[
+        :80
+    ].strip("_.")
     return (FOLDER if folder is None else Path(folder)) / f"{readable}-{digest}.json"
 
 

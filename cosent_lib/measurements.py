@@ -53,7 +53,7 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("triangles", {"task": task, "splits": ["train", "validation", "test"]}) for task in ("lcqmc", "bq")),
     ("compared_scores", {"task": "stsb_en", "split": "test"}),
     ("label_weights", {"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}),
-    ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 20}),
+    ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 10}),
     *(("untrained_scale", {"task": task, "encoder": "static"}) for task in SCALE_TASKS),
     *(("untrained_scale", {"task": task, "encoder": "small"}) for task in SCALE_TASKS[:3]),
     ("untrained_scale", {"task": "stsb_en", "encoder": "minilm"}),

@@ -69,11 +69,12 @@ def test_statistics_of_a_small_set(tmp_path) -> None:
 
 
 def test_random_pairs_are_of_other_rows(tmp_path) -> None:
-    rows = [(f"{a}{a}{a}", a + a * (i % 2) + "zz", i % 2) for i, a in enumerate("abcdefghijklmnopqrstuvwx")]
+    rows = [(f"{a}{a}{a}", a + a + ("" if i % 2 else "zz"), i % 2) for i, a in enumerate("abcdefghijklmnopqrstuvwx")]
     data = Rows(tmp_path, test=rows)
     found = pair_statistics(data, task=data.task, split="test")
     assert found["overlap"]["random"] == [0] * 5  # every row shares letters with itself only
-    assert found["overlap"]["negatives"] == [1] * 5
+    assert found["overlap"]["negatives"] == [1 / 3] * 5
+    assert found["overlap"]["positives"] == [1] * 5
     assert found["random_auc"] == 1
 
 

@@ -228,6 +228,15 @@ def test_a_declaration_of_a_number_that_the_text_does_not_use_is_named() -> None
     ]
 
 
+def test_comments_are_kept_in_notebooks_and_are_no_words_of_the_text() -> None:
+    comment = "<!-- numbers: 0.25 as an example -->"
+    notebook = good_chapter()
+    notebook.cells[2].source += f" Say 0.25.\n\n{comment}"
+    assert notebooks.normalise(notebook).cells[2].source.endswith(comment)
+    notebook.cells[2].source += "<!-- " + "word " * 5000 + "-->"
+    assert problems(notebook, "08_test") == []
+
+
 def test_the_rule_is_one_of_the_chapters_rules() -> None:
     notebook = good_chapter()
     notebook.cells[2].source += " It is 0.123."

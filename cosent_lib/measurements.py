@@ -41,11 +41,29 @@ MEASUREMENTS: dict[str, str] = {
     "long_training": "cosent_lib.direct_measurements:long_training",
     "untrained_scale": "cosent_lib.scale_measurements:untrained_scale",
     "scale_by_size": "cosent_lib.scale_measurements:scale_by_size",
+    "question_cosines": "cosent_lib.encoder_measurements:question_cosines",
+    "pooling_comparison": "cosent_lib.encoder_measurements:pooling_comparison",
+    "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",
+    "whitening_after_training": "cosent_lib.encoder_measurements:whitening_after_training",
+    "cone_along_training": "cosent_lib.encoder_measurements:cone_along_training",
 }
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
 DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
 SCALE_TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
+ANSWERS = ["Cancel your plan", "Pause your plan", "Change your plan", "Refund rules", "Opening hours", "Careers"]
+CONES: tuple[tuple[str, str, dict[str, float], bool], ...] = (
+    ("builtin", "cosent", {"scale": 20.0}, False),
+    ("builtin", "cosent", {"scale": 20.0}, True),
+    ("builtin_random", "cosent", {"scale": 20.0}, False),
+    ("builtin", "cosine_squared", {}, False),
+)
+WHITENED: tuple[tuple[str, str, str, dict[str, float], int, int], ...] = (
+    ("minilm", "stsb_en", "cosent", {"scale": 5.0}, 32, 1),
+    ("minilm", "stsb_en", "cosine_squared", {}, 32, 1),
+    ("static", "stsb_en", "cosent", {"scale": 5.0}, 64, 4),
+    ("static", "stsb_en", "cosine_squared", {}, 64, 4),
+)
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
@@ -58,6 +76,38 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("untrained_scale", {"task": task, "encoder": "small"}) for task in SCALE_TASKS[:3]),
     ("untrained_scale", {"task": "stsb_en", "encoder": "minilm"}),
     ("scale_by_size", {"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}),
+    ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
+    ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),
+    ("pooling_comparison", {"encoder": "minilm", "task": "stsb_en", "split": "test", "batch_size": 32}),
+    *(
+        (
+            "cone_along_training",
+            {
+                "task": task,
+                "loss": loss,
+                "options": options,
+                "steps": 1000,
+                "seeds": [0, 1, 2],
+                "flip": flip,
+            },
+        )
+        for task, loss, options, flip in CONES
+    ),
+    *(
+        (
+            "whitening_after_training",
+            {
+                "encoder": encoder,
+                "task": task,
+                "loss": loss,
+                "options": options,
+                "batch_size": size,
+                "epochs": epochs,
+                "seed": 0,
+            },
+        )
+        for encoder, task, loss, options, size, epochs in WHITENED
+    ),
 )
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from cosent_lib.geometry import geometry
+from cosent_lib.geometry import geometry, whitening
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)) * [3, 1, 1, 1, 0.1] + [2, 0, 0, 0, 0]
 
@@ -46,3 +47,30 @@ def test_directions_drawn_uniformly_use_every_dimension() -> None:
 def test_what_has_no_geometry_is_refused(rows: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         geometry(rows)
+
+
+def test_whitening_leaves_no_direction_ahead() -> None:
+    centre, matrix = whitening(ROWS)
+    white = (ROWS - centre) @ matrix
+    assert np.allclose(white.mean(axis=0), 0)
+    assert np.allclose(white.T @ white / len(ROWS), np.eye(5))
+    theirs = PCA(whiten=True).fit_transform(ROWS) * np.sqrt(60 / 59)  # sklearn divides by n − 1
+    assert np.allclose(white @ white.T, theirs @ theirs.T)  # the same up to a rotation, which no cosine sees
+
+
+def test_whitening_drops_directions_without_variance() -> None:
+    flat = np.c_[ROWS, np.full(60, 7.0), ROWS[:, 0]]  # a constant, and a copy
+    centre, matrix = whitening(flat)
+    white = (flat - centre) @ matrix
+    assert np.isfinite(white).all()
+    away = flat - flat.mean(axis=0)
+    mahalanobis = away @ np.linalg.pinv(np.cov(flat.T, bias=True), rcond=1e-10) @ away.T
+    assert np.allclose(white @ white.T, mahalanobis)
+
+
+@pytest.mark.parametrize("rows", [np.ones((1, 3)), np.array([[np.nan, 0], [1, 0]]), np.ones(3)])
+def test_what_cannot_be_whitened_is_refused(rows: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="at least two rows"):
+        whitening(rows)
+    with pytest.raises(ValueError, match="all rows are equal"):
+        whitening(np.ones((4, 2)))

@@ -46,6 +46,7 @@ MEASUREMENTS: dict[str, str] = {
     "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",
     "whitening_after_training": "cosent_lib.encoder_measurements:whitening_after_training",
     "cone_along_training": "cosent_lib.encoder_measurements:cone_along_training",
+    "classifier_starts": "cosent_lib.sbert_measurements:classifier_starts",
 }
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
@@ -64,6 +65,15 @@ WHITENED: tuple[tuple[str, str, str, dict[str, float], int, int], ...] = (
     ("static", "stsb_en", "cosent", {"scale": 5.0}, 64, 4),
     ("static", "stsb_en", "cosine_squared", {}, 64, 4),
 )
+STARTS: list[dict[str, Any]] = [
+    {"start": None},
+    {"start": -0.5},
+    {"start": 0.5},
+    {"start": None, "features": ["|u-v|"]},
+]
+STARTED: dict[str, dict[str, Any]] = {
+    "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
+}  # fmt: skip
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
@@ -107,6 +117,10 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
             },
         )
         for encoder, task, loss, options, size, epochs in WHITENED
+    ),
+    *(
+        ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})
+        for task, options in STARTED.items()
     ),
 )
 

@@ -113,7 +113,7 @@ def leaks(data: Data, *, task: str) -> dict[str, Any]:
         dict: ``test`` rows; ``seen``, the share of them with 0, 1 and 2 sentences in train; ``near``, the share that
         has one sentence in common with a training pair, and the other nearly; ``memory_auc`` and ``memory_spearman``
         with the ends of their 95 % intervals; ``by_seen``, the memory's AUC on the pairs with 1 and with 2 known
-        sentences (None where undefined).
+        sentences (None where undefined); ``far_auc``, its AUC without the pairs counted in ``near``.
     """
     train, test = (columns_of(data.load(task, split)) for split in ("train", "test"))
     partners: dict[str, list[tuple[str, float]]] = defaultdict(list)
@@ -134,6 +134,7 @@ def leaks(data: Data, *, task: str) -> dict[str, Any]:
         "memory_auc": list(bootstrap_interval(scores, labels, concordance, resamples=RESAMPLES)),
         "memory_spearman": list(bootstrap_interval(scores, labels, spearman, resamples=RESAMPLES)),
         "by_seen": [_auc_or_none(scores[seen == count], labels[seen == count]) for count in (1, 2)],
+        "far_auc": _auc_or_none(scores[closest < NEAR], labels[closest < NEAR]),
     }
 
 

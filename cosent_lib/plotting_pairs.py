@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from cosent_lib.intervals import Interval
+from cosent_lib.plotting import LINES
 from cosent_lib.style import INK, PALETTE
 
 GROUPS = {
@@ -33,9 +34,12 @@ def plot_overlaps(
     """
     ax = plt.gca() if ax is None else ax
     for row, groups in enumerate(overlaps.values()):
-        for group, percentiles in groups.items():
-            if group not in GROUPS or len(percentiles) != 5:
-                raise ValueError(f"expected five percentiles of {', '.join(GROUPS)}, got {group}: {percentiles}")
+        if unknown := [g for g, percentiles in groups.items() if g not in GROUPS or len(percentiles) != 5]:
+            raise ValueError(
+                f"expected five percentiles of {', '.join(GROUPS)}, got {unknown[0]}: {groups[unknown[0]]}"
+            )
+        for group in (group for group in GROUPS if group in groups):
+            percentiles = groups[group]
             colour, mark = GROUPS[group]
             low, first, median, third, high = percentiles
             y = row + 0.26 * (list(GROUPS).index(group) - 1)
@@ -70,4 +74,33 @@ def plot_intervals(
     ax.set_yticks(range(len(intervals)), list(intervals))
     ax.set(ylim=(len(intervals) - 0.5, -0.5))
     ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def plot_smallest_differences(
+    pairs: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    at: int,
+    points: Mapping[str, float],
+    ax: Axes | None = None,
+) -> Axes:
+    """The smallest difference that means something, against the number of pairs, on logarithmic axes.
+
+    Args:
+        pairs: numbers of pairs.
+        curves: name → half-width of an interval at each of them; one called "unpaired" is drawn in grey.
+        at: number of pairs of the points.
+        points: name → half-width that was measured.
+        ax: where to draw; a new figure by default.
+    """
+    ax = plt.gca() if ax is None else ax
+    for i, (name, widths) in enumerate(curves.items()):
+        colour = INK if name == "unpaired" else PALETTE[i]
+        ax.plot(pairs, widths, linestyle=LINES[i], color=colour, label=name)
+    for (name, width), mark in zip(points.items(), ("o", "s", "^", "D"), strict=False):
+        ax.plot(at, width, mark, color=PALETTE[4], label=name)
+    ax.set(xscale="log", yscale="log", xlabel="pairs", ylabel="smallest difference", ylim=(1e-3, 0.2))
+    ax.set_xticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
+    ax.set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
+    ax.legend(ncol=2, loc="lower center", bbox_to_anchor=(0.45, 1), columnspacing=1)
     return ax

@@ -23,7 +23,7 @@ from cosent_lib.pair_statistics import (
     pair_statistics,
     triangles,
 )
-from cosent_lib.plotting_pairs import plot_intervals, plot_overlaps
+from cosent_lib.plotting_pairs import plot_intervals, plot_overlaps, plot_smallest_differences
 from cosent_lib.published import ACCURACY, OWN, PUBLISHED
 
 
@@ -90,6 +90,7 @@ def test_a_memory_scores_by_single_sentences(tmp_path) -> None:
     scores = [5 / 6 + 1 / 2, 1 / 6 + 1 / 2, 5 / 6 + 3 / 4, 1, 1]
     assert found["memory_auc"][0] == pytest.approx(roc_auc_score([1, 0, 1, 0, 1], scores))
     assert found["by_seen"] == [1.0, None]
+    assert found["far_auc"] == pytest.approx(roc_auc_score([1, 0, 0, 1], [5 / 6 + 1 / 2, 1 / 6 + 1 / 2, 1, 1]))
     assert list(data.used) == [f"{data.task}/train", f"{data.task}/test"]
 
 
@@ -175,4 +176,12 @@ def test_an_interval_that_holds_zero_is_open() -> None:
     plot_intervals({"open": Interval(0.1, -0.1, 0.3), "closed": Interval(0.2, 0.1, 0.3)}, ax, zero=True)
     marks = [line for line in ax.lines if line.get_marker() == "o"]
     assert [mark.get_markerfacecolor() == "none" for mark in marks] == [True, False]
+    plt.close("all")
+
+
+def test_smallest_differences_have_a_line_a_curve_and_a_mark_a_point() -> None:
+    _, ax = plt.subplots()
+    plot_smallest_differences([100, 1000], {"r = 0.9": [0.1, 0.03], "unpaired": [0.2, 0.06]}, 500, {"A": 0.05}, ax)
+    assert ax.get_legend_handles_labels()[1] == ["r = 0.9", "unpaired", "A"]
+    assert ax.lines[2].get_xydata().tolist() == [[500, 0.05]]
     plt.close("all")

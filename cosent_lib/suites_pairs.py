@@ -31,7 +31,10 @@ def negatives() -> Iterator[Run]:
         ("cosine_linear", {}), ("cosine_squared", {}), ("cosine_margin", {}), ("sbert", {}), ("cosent", {}),
         ("cosent", {"scale": "suggested"}), ("ranknet", {}),
     ]  # fmt: skip
-    for task, (loss, options) in product(("bq", "atec", "lcqmc"), losses):
+    # the third set, the largest, for the direct losses and CoSENT
+    few = [each for each in losses if each[0] in ("cosine_linear", "cosine_squared", "cosine_margin", "cosent")][:4]
+    places = [*product(("bq", "atec"), losses), *product(("lcqmc",), few)]
+    for task, (loss, options) in places:
         kinds: list[dict[str, Any]] = [{}, {"negatives": "random"}]
         if loss in ("cosine_squared", "cosent", "ranknet") and not options:
             kinds.append({"random": 1.0})
@@ -80,11 +83,10 @@ def lambda_() -> Iterator[Run]:
         scales: list[dict[str, Any]] = [{"scale": scale} for scale in (2.5, 5.0, 10.0, 20.0, 40.0)]
         for options in [*scales, {"scale": "suggested"}, {"learn_scale": True}]:
             yield from _static("lambda", task, "cosent", options, watch=("scale",))
-        for scale in (5.0, 20.0):
+        for scale in (5.0, 20.0) if task in ("stsb_en", "bq") else ():
             yield from _static("lambda", task, "ranknet", {"scale": scale})
     losses: list[tuple[str, dict[str, Any]]] = [
-        ("cosent", {"scale": 20.0}), ("cosent", {"scale": "suggested"}), ("cosent", {"scale": 5.0}),
-        ("cosine_squared", {}),
+        ("cosent", {"scale": 20.0}), ("cosent", {"scale": "suggested"}), ("cosine_squared", {})
     ]  # fmt: skip
     for task in ("stsb_en", "bq"):
         training = {"epochs": 3}
@@ -107,28 +109,27 @@ def batch() -> Iterator[Entry]:
     """The size of the batch, each with a learning rate chosen on validation, and batches that hold every level."""
     rates = ("learning_rate", (5e-3, 2e-2))
 
-    def sized(task: str, label: str, loss: str, size: int, kind: str) -> Entry:
+    def sized(task: str, label: str, size: int, kind: str) -> Entry:
         training = {"epochs": {"stsb_en": 5, "atec": 1}[task], "batch_size": size, "batches": kind}
-        return dial_entry("batch", task, training, label, loss, {"scale": 20.0}, rates, SEEDS)
+        return dial_entry("batch", task, training, label, "cosent", {"scale": 20.0}, rates, SEEDS)
 
     for task in ("stsb_en", "atec"):
-        for (loss, name), size in product((("cosent", "CoSENT"), ("ranknet", "RankNet")), (512, 128, 32, 8)):
-            yield sized(task, f"{name}, {size}", loss, size, "shuffled")
+        for size in (512, 128, 32, 8):
+            yield sized(task, f"CoSENT, {size}", size, "shuffled")
         for size in (32, 8):
-            yield sized(task, f"CoSENT, {size}, by level", "cosent", size, "levels")
+            yield sized(task, f"CoSENT, {size}, by level", size, "levels")
 
 
 def minilm() -> Iterator[Run]:
-    """A pretrained encoder, one epoch of STS-B: λ, squared error at three rates, and the other baselines."""
+    """A pretrained encoder, one epoch of STS-B: λ, squared error at two rates, and the other baselines."""
     scale, squared = "cosent", "cosine_squared"
     for loss, options, rate, seed in (
         (scale, {"scale": 20.0}, 2e-5, 0), (squared, {}, 2e-5, 0), (scale, {"scale": 5.0}, 2e-5, 0),
         (scale, {"scale": "suggested"}, 2e-5, 0), ("sbert", {"num_labels": 6}, 2e-5, 0), (squared, {}, 5e-5, 0),
         (scale, {"scale": "suggested"}, 5e-5, 0), ("cosine_linear", {}, 2e-5, 0), ("cosine_margin", {}, 2e-5, 0),
-        ("ranknet", {"scale": 20.0}, 2e-5, 0), (scale, {"scale": 10.0}, 2e-5, 0),
         # what validation chose with seed 0, and the customary λ, with a further seed
         (scale, {"scale": 20.0}, 2e-5, 1), (scale, {"scale": "suggested"}, 5e-5, 1), (squared, {}, 5e-5, 1),
-        (scale, {"scale": "suggested"}, 1e-5, 0), (squared, {}, 1e-5, 0), ("sbert", {"num_labels": 6}, 2e-5, 1),
+        ("ranknet", {"scale": 20.0}, 2e-5, 0), (scale, {"scale": 10.0}, 2e-5, 0),
     ):  # fmt: skip
         yield from _minilm(loss, options, rate, seed)
 

@@ -60,10 +60,9 @@ CONES: tuple[tuple[str, str, dict[str, float], bool], ...] = (
     ("builtin", "cosine_squared", {}, False),
 )
 WHITENED: tuple[tuple[str, str, str, dict[str, float], int, int], ...] = (
-    ("minilm", "stsb_en", "cosent", {"scale": 5.0}, 32, 1),
-    ("minilm", "stsb_en", "cosine_squared", {}, 32, 1),
     ("static", "stsb_en", "cosent", {"scale": 5.0}, 64, 4),
-    ("static", "stsb_en", "cosine_squared", {}, 64, 4),
+    ("minilm", "stsb_en", "cosent", {"scale": 20.0}, 32, 1),
+    ("minilm", "stsb_en", "cosent", {"scale": 5.0}, 32, 1),
 )
 STARTS: list[dict[str, Any]] = [
     {"start": None},

@@ -399,8 +399,8 @@
         line(g, x(-1), at, x(1), at, "live-lane");
         write(g, 0, at + 4, `${k} of 5`, "start");
         if (high > low) add(g, "rect", { x: x(low), y: at - 6, width: x(high) - x(low), height: 12, class: "live-wash live-fill2" });
-        add(g, "circle", { cx: x(squaredFit(SHARES[k])), cy: at, r: 6, class: "live-hollow" });
         mark(g, 3, 2, x(high), at);
+        add(g, "circle", { cx: x(squaredFit(SHARES[k])), cy: at, r: 6, class: "live-hollow" });
       });
       drawAxis(g, x, bottom, [-1, -0.5, 0, 0.5, 1], "cosine of the pair", (x(-1) + x(1)) / 2);
       return { height: bottom + 44 };

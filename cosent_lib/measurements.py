@@ -63,7 +63,6 @@ CONES: tuple[tuple[str, str, dict[str, float], bool], ...] = (
 WHITENED: tuple[tuple[str, str, str, dict[str, float], int, int], ...] = (
     ("static", "stsb_en", "cosent", {"scale": 5.0}, 64, 4),
     ("minilm", "stsb_en", "cosent", {"scale": 20.0}, 32, 1),
-    ("minilm", "stsb_en", "cosent", {"scale": 5.0}, 32, 1),
 )
 STARTS: list[dict[str, Any]] = [
     {"start": None},

@@ -70,6 +70,7 @@ STARTS: list[dict[str, Any]] = [
     {"start": 0.5},
     {"start": None, "features": ["|u-v|"]},
 ]
+TURNED: list[dict[str, Any]] = [{"start": -0.5, "features": ["|u-v|"]}]
 STARTED: dict[str, dict[str, Any]] = {
     "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
 }  # fmt: skip
@@ -121,6 +122,10 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(
         ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})
         for task, options in STARTED.items()
+    ),
+    *(
+        ("classifier_starts", {"task": task, "settings": TURNED, "seeds": [0, 1, 2], **STARTED[task]})
+        for task in ("lcqmc", "stsb_en")
     ),
 )
 

@@ -68,9 +68,9 @@ STARTS: list[dict[str, Any]] = [
     {"start": None},
     {"start": -0.5},
     {"start": 0.5},
-    {"start": None, "features": ["|u-v|"]},
+    {"features": ["|u-v|"], "start": None},
 ]
-TURNED: list[dict[str, Any]] = [{"start": -0.5, "features": ["|u-v|"]}]
+TURNED: list[dict[str, Any]] = [{"features": ["|u-v|"], "start": -0.5}]
 STARTED: dict[str, dict[str, Any]] = {
     "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
 }  # fmt: skip

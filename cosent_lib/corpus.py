@@ -18,7 +18,7 @@ sequence Python promises to keep, and nothing depends on the order of a set or o
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations, product
 from random import Random
@@ -41,12 +41,6 @@ class Pair(NamedTuple):
 
 LANGUAGES = {"builtin": "en", "builtin_random": "en", "builtin_graded": "en", "builtin_zh": "zh"}
 SIZES = {"train": 12_000, "validation": 1_500, "test": 3_000, "test_random": 3_000}
-SPLITS = {
-    "builtin": ("train", "validation", "test"),
-    "builtin_random": ("train", "validation", "test", "test_random"),
-    "builtin_graded": ("train", "validation", "test"),
-    "builtin_zh": ("train", "validation", "test"),
-}
 # SHA-256 of every split, fixed before any loss was trained on the corpus
 CHECKSUMS = {
     ("builtin", "train"): "c9f37ad27ffc8dc7bda5ed82d0246a11b352d3410c67aa62017952f32186924b",
@@ -63,6 +57,7 @@ CHECKSUMS = {
     ("builtin_zh", "validation"): "c0f5d86bb0ba47bb0114f6e05bb6f967beddcef34d09c30561fe5a230bd2cc99",
     ("builtin_zh", "test"): "2cbcbc62bb3c1846ef01e3218290c711eddfa02c1b215b66baa67229cde3e8dd",
 }
+SPLITS = {task: tuple(split for name, split in CHECKSUMS if name == task) for task in LANGUAGES}
 
 
 def _stream(*names: str) -> Random:
@@ -104,14 +99,6 @@ def render(language: str, meaning: Meaning, wording: Wording) -> str:
     return grammar.frames[wording[3]].format(x=action.format(o=thing), c=circumstance)
 
 
-def wordings(language: str, meaning: Meaning) -> Iterator[str]:
-    """Yield every sentence that says `meaning`."""
-    grammar = GRAMMARS[language]
-    counts = [len(slot[value]) for slot, value in zip(grammar.slots, meaning, strict=True)]
-    for a, o, c, frame in product(*(range(n) for n in (*counts, len(grammar.frames)))):
-        yield render(language, meaning, (a, o, c, frame))
-
-
 def _draw_wording(rng: Random, language: str, meaning: Meaning) -> Wording:
     grammar = GRAMMARS[language]
     a, o, c = (int(rng.random() * len(slot[value])) for slot, value in zip(grammar.slots, meaning, strict=True))
@@ -139,61 +126,56 @@ def _draw_meanings(rng: Random, language: str, split: str, shared: int) -> tuple
             return first, second
 
 
-class _Collector:
-    """Collect pairs of one label, refusing a pair that stands there already in either order."""
-
-    def __init__(self, seen: set[tuple[str, str]]) -> None:
-        self.pairs: list[Pair] = []
-        self.seen = seen
-
-    def add(self, sentence1: str, sentence2: str, score: int) -> bool:
-        key = (min(sentence1, sentence2), max(sentence1, sentence2))
-        if sentence1 == sentence2 or key in self.seen:
-            return False
-        self.seen.add(key)
-        self.pairs.append(Pair(sentence1, sentence2, score))
-        return True
+def _added(pairs: list[Pair], seen: set[tuple[str, str]], sentence1: str, sentence2: str, score: int) -> bool:
+    """Add a pair, unless it was seen before in either order; return whether it was added."""
+    key = (min(sentence1, sentence2), max(sentence1, sentence2))
+    if sentence1 == sentence2 or key in seen:
+        return False
+    seen.add(key)
+    pairs.append(Pair(sentence1, sentence2, score))
+    return True
 
 
 def _positives(language: str, split: str, count: int, seen: set[tuple[str, str]]) -> list[Pair]:
     """Draw pairs of one meaning whose wordings differ in every slot and in the frame."""
-    rng, found = _stream("positives", language, split), _Collector(seen)
-    while len(found.pairs) < count:
+    rng, found = _stream("positives", language, split), list[Pair]()
+    while len(found) < count:
         meaning = _pick(rng, meanings(language, split))
         first, second = (_draw_wording(rng, language, meaning) for _ in range(2))
         if all(a != b for a, b in zip(first, second, strict=True)):
-            found.add(render(language, meaning, first), render(language, meaning, second), 1)
-    return found.pairs
+            _added(found, seen, render(language, meaning, first), render(language, meaning, second), 1)
+    return found
 
 
 def _negatives(language: str, split: str, count: int, seen: set[tuple[str, str]], hard: bool) -> list[Pair]:
     """Draw pairs of two meanings; the first sentences of hard and random ones are the same."""
-    rng, found, random_found = _stream("negatives", language, split), _Collector(seen), _Collector(seen)
-    random_rng = _stream("random negatives", language, split)
-    while len(found.pairs) < count:
+    rng, random_rng = _stream("negatives", language, split), _stream("random negatives", language, split)
+    found, random_found = list[Pair](), list[Pair]()
+    while len(found) < count:
         first, second = _draw_meanings(rng, language, split, shared=2)
         words, others = _draw_wording(rng, language, first), _draw_wording(rng, language, second)
         kept = [w if a == b else o for a, b, w, o in zip(first, second, words, others, strict=False)]
         sentence = render(language, first, words)
-        if not found.add(sentence, render(language, second, (kept[0], kept[1], kept[2], words[3])), 0) or hard:
+        changed = render(language, second, (kept[0], kept[1], kept[2], words[3]))
+        if not _added(found, seen, sentence, changed, 0) or hard:
             continue
         while True:
             other = _pick(random_rng, meanings(language, split))
             text = render(language, other, _draw_wording(random_rng, language, other))
-            if other != first and random_found.add(sentence, text, 0):
+            if other != first and _added(random_found, seen, sentence, text, 0):
                 break
-    return found.pairs if hard else random_found.pairs
+    return found if hard else random_found
 
 
 def _graded(language: str, split: str, count: int) -> list[Pair]:
     """Draw as many pairs of each grade 0–3, both sentences worded and framed independently."""
-    rng, found = _stream("graded", language, split), _Collector(set())
-    while len(found.pairs) < count:
-        grade = len(found.pairs) % 4
+    rng, found, seen = _stream("graded", language, split), list[Pair](), set[tuple[str, str]]()
+    while len(found) < count:
+        grade = len(found) % 4
         both = _draw_meanings(rng, language, split, shared=grade)
         first, second = (render(language, meaning, _draw_wording(rng, language, meaning)) for meaning in both)
-        found.add(first, second, grade)
-    return found.pairs
+        _added(found, seen, first, second, grade)
+    return found
 
 
 def generate(task: str, split: str) -> list[Pair]:

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 from cosent_lib import corpus
 from cosent_lib.data_files import (
     Checker,
-    Columns,
     MalformedFile,
     MalformedRow,
     OnError,
     SkippedRowsWarning,
     check_file,
-    read_pairs,
 )
 from cosent_lib.data_hub import from_hub
 from cosent_lib.data_tasks import FULL, TASKS, VARIABLE, DataUnavailable, HubSource, Task
@@ -29,19 +27,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = [
-    "TASKS",
-    "DataUnavailable",
-    "HubSource",
-    "MalformedFile",
-    "MalformedRow",
-    "SkippedRowsWarning",
-    "Task",
-    "check_own",
-    "fingerprint",
-    "load_pairs",
-    "origin",
-    "split_names",
-]
+    "TASKS", "DataUnavailable", "HubSource", "MalformedFile", "MalformedRow", "SkippedRowsWarning", "Task", "check_own",
+    "fingerprint", "load_pairs", "origin", "split_names",
+]  # fmt: skip
 
 SOURCES = ("auto", "dir", "hub", "builtin")
 SUFFIXES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
@@ -82,11 +70,17 @@ def load_pairs(
     if task.startswith("csv:"):
         if source != "auto":
             raise ValueError(f"{task!r} is read from its path, so source {source!r} does not apply; leave it at 'auto'")
-        return _dataset(*_from_own(task.removeprefix("csv:"), split, score_range, on_error))
-    known = _known(task)
-    if score_range is not None and tuple(score_range) != known.score_range:
-        raise ValueError(f"task {task!r} has scores in {known.score_range}; score_range is for csv: tasks")
-    return _dataset(*_from_source(known, split, _resolved_source(known, source), on_error))
+        checker, place = _from_own(task.removeprefix("csv:"), split, score_range, on_error)
+    else:
+        known = _known(task)
+        if score_range is not None and tuple(score_range) != known.score_range:
+            raise ValueError(f"task {task!r} has scores in {known.score_range}; score_range is for csv: tasks")
+        checker, place = _from_source(known, split, _resolved_source(known, source), on_error)
+    from datasets import Dataset, DatasetInfo, Features, Value
+
+    features = Features({"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")})
+    info = DatasetInfo(description=place, features=features)
+    return Dataset.from_dict(checker.finish()._asdict(), features=features, info=info)
 
 
 def split_names(task: str) -> tuple[str, ...]:
@@ -110,17 +104,10 @@ def split_names(task: str) -> tuple[str, ...]:
 def check_own(place: str, score_range: tuple[float, float] | None = None) -> dict[str, Checker]:
     """Check every row of the reader's own data and return, split by split, the good rows and the malformed ones.
 
-    Args:
-        place: what may stand after ``csv:``.
-        score_range: as in `load_pairs`.
-
-    Raises:
-        DataUnavailable: no file there.
-        MalformedFile: a file that is malformed as a whole.
-        ValueError: another kind of file, or a range that is none.
+    ``place`` is what may stand after ``csv:``; ``score_range`` and what is raised are as in `load_pairs`, malformed
+    rows excepted.
     """
-    limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
-    return {split: check_file(_own_file(place, split), limits, "skip") for split in split_names(f"csv:{place}")}
+    return {split: _from_own(place, split, score_range, "skip")[0] for split in split_names(f"csv:{place}")}
 
 
 def fingerprint(dataset: "Dataset") -> str:
@@ -142,21 +129,6 @@ def _known(task: str) -> Task:
     return TASKS[task]
 
 
-def _checked_range(score_range: tuple[float, float]) -> tuple[float, float]:
-    low, high = score_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"score_range is {score_range!r}; expected (lowest, highest), finite and in this order")
-    return float(low), float(high)
-
-
-def _dataset(columns: Columns, place: str) -> "Dataset":
-    from datasets import Dataset, DatasetInfo, Features, Value
-
-    features = Features({"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")})
-    info = DatasetInfo(description=place, features=features)
-    return Dataset.from_dict(columns._asdict(), features=features, info=info)
-
-
 def _resolved_source(task: Task, source: str) -> str:
     if task.builtin != (source == "builtin") and source != "auto":
         fitting = "'auto' or 'builtin'" if task.builtin else "'auto', 'dir' or 'hub'"
@@ -166,19 +138,19 @@ def _resolved_source(task: Task, source: str) -> str:
     return source
 
 
-def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tuple[Columns, str]:
-    """Return checked columns and the words for their origin."""
+def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tuple[Checker, str]:
+    """Return checked rows and the words for their origin."""
     if split not in FULL and split not in task.splits:
         raise ValueError(f"task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}")
     if source == "hub":
         return from_hub(task, split, on_error)
     if source == "dir":
         path, header = _in_data_dir(task, split)
-        return read_pairs(path, task.score_range, on_error, header=header), f"dir {path.parent.name}/{path.name}"
+        return check_file(path, task.score_range, on_error, header=header), f"dir {path.parent.name}/{path.name}"
     checker = Checker(f"{task.name}/{split}", task.score_range, "raise")
     for row, pair in enumerate(corpus.generate(task.name, split), start=1):
         checker.add(row, *pair)
-    return checker.finish(), f"builtin {corpus.CHECKSUMS[task.name, split]}"
+    return checker, f"builtin {corpus.CHECKSUMS[task.name, split]}"
 
 
 def _one_of(found: list[Path]) -> Path | None:
@@ -212,24 +184,24 @@ def _candidates(place: str, split: str) -> list[Path]:
 
 def _from_own(
     place: str, split: str, score_range: tuple[float, float] | None, on_error: OnError
-) -> tuple[Columns, str]:
-    """Return checked columns of the reader's own data and the words for their origin."""
+) -> tuple[Checker, str]:
+    """Return checked rows of the reader's own data and the words for their origin."""
     path = _own_file(place, split)
-    limits = _checked_range((0.0, 1.0) if score_range is None else score_range)
-    return read_pairs(path, limits, on_error), f"csv {path.name}"
+    low, high = (0.0, 1.0) if score_range is None else score_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"score_range is {score_range!r}; expected (lowest, highest), finite and in this order")
+    return check_file(path, (float(low), float(high)), on_error), f"csv {path.name}"
 
 
 def _own_file(place: str, split: str) -> Path:
     """Return the file of a split of the reader's own data."""
-    path: Path | None = Path(place)
-    if "{split}" not in place and Path(place).is_file():
-        if split != "all":
-            raise ValueError(
-                f"csv:{place} is a single file, so its only split is 'all', not {split!r}; for several splits name a "
-                "folder of SPLIT.tsv or SPLIT.csv files, or a path with {split} in it"
-            )
-    else:
-        path = _one_of(_candidates(place, split))
+    single = "{split}" not in place and Path(place).is_file()
+    if single and split != "all":
+        raise ValueError(
+            f"csv:{place} is a single file, so its only split is 'all', not {split!r}; for several splits name a "
+            "folder of SPLIT.tsv or SPLIT.csv files, or a path with {split} in it"
+        )
+    path = Path(place) if single else _one_of(_candidates(place, split))
     if path is None:
         endings = "" if "{split}" in place else f" (looked for {split} with {', '.join(SUFFIXES)})"
         raise DataUnavailable(f"csv:{place} has no file for split {split!r}{endings}; {_listing(_folder_of(place))}")

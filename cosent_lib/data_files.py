@@ -64,10 +64,7 @@ class Columns(NamedTuple):
 
 
 class _Problem(ValueError):  # noqa: N818
-    """What is wrong with a row, before its place is known."""
-
-    def __init__(self, problem: str, value: object, expected: str) -> None:
-        super().__init__(problem, value, expected)
+    """What is wrong with a row, before its place is known: the problem, the value, what was expected."""
 
 
 class Checker:
@@ -122,7 +119,7 @@ class Checker:
             )
         if skipped:
             message = f"{self.path}: skipped {skipped} of {kept + skipped} rows: {listed}{more}"
-            warnings.warn(message, SkippedRowsWarning, stacklevel=5)  # who called load_pairs
+            warnings.warn(message, SkippedRowsWarning, stacklevel=3)  # who called load_pairs
         return self.columns
 
 
@@ -152,10 +149,8 @@ def _scaled(score: object, low: float, high: float) -> float:
     return (value - low) / (high - low)
 
 
-def read_pairs(
-    path: Path, score_range: tuple[float, float], on_error: OnError = "raise", *, header: bool = True
-) -> Columns:
-    """Read and check one file.
+def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True) -> Checker:
+    """Read one file, its good rows into ``columns`` and, unless they are errors, the malformed ones into ``bad``.
 
     Args:
         path: ``.tsv`` or ``.csv``, or the tab-separated ``.data`` of the original layout (no header); or ``.gz`` of it.
@@ -165,13 +160,8 @@ def read_pairs(
 
     Raises:
         MalformedRow: wrong number of fields, empty text, a score that is no finite number in range, not UTF-8.
-        MalformedFile: empty, truncated, another encoding, wrong header, an unclosed quotation, no row left.
+        MalformedFile: empty, truncated, another encoding, wrong header, an unclosed quotation.
     """
-    return check_file(path, score_range, on_error, header=header).finish()
-
-
-def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True) -> Checker:
-    """Do the work of `read_pairs` and return the good rows (``columns``) beside the malformed ones (``bad``)."""
     rows = rows_of(path)
     names = ["sentence1", "sentence2", "score"]
     if header:
@@ -185,17 +175,15 @@ def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, 
         elif len(fields) == len(names):
             checker.add(line, fields[a], fields[b], fields[c])
         else:
+            whole = ("," if kind_of(path) == ".csv" else "\t").join(fields)
             expected = f"{len(names)} ({', '.join(names)})"
-            checker.reject(line, f"{len(fields)} field{'s' * (len(fields) != 1)}", _whole(path, fields), expected)
+            checker.reject(line, f"{len(fields)} field{'s' * (len(fields) != 1)}", whole, expected)
     return checker
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """Return the ending of a file's name, without the ``.gz`` that may follow it."""
     return Path(path.name.removesuffix(".gz")).suffix
-
-
-def _whole(path: Path, fields: Sequence[str]) -> str:
-    return ("," if _kind(path) == ".csv" else "\t").join(fields)
 
 
 def lines_of(path: Path, *, strip: bool = True) -> Iterator[tuple[int, str]]:
@@ -246,7 +234,7 @@ def rows_of(path: Path) -> Iterator[Row]:
     Raises:
         MalformedFile: as `lines_of`; a ``.csv`` with wrong quotation marks.
     """
-    if _kind(path) == ".csv":
+    if kind_of(path) == ".csv":
         yield from _csv_rows(path)
     else:
         yield from ((number, line.split("\t")) for number, line in lines_of(path))
@@ -274,7 +262,7 @@ def _positions(path: Path, names: list[str]) -> tuple[int, int, int]:
         problem = f"column {repeated[0]} occurs more than once"
     elif missing := [name for name in wanted if name not in names]:
         missing = ["score (or label)" if name == "label" else name for name in missing]
-        separator = "a comma" if _kind(path) == ".csv" else "a tab"
+        separator = "a comma" if kind_of(path) == ".csv" else "a tab"
         problem = f"the first line must name the columns sentence1, sentence2, score, separated by {separator}; "
         problem += f"no {', no '.join(missing)} in {names!r}"
     if problem:

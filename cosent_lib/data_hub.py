@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cosent_lib.data_files import Checker, Columns, MalformedFile, OnError
+from cosent_lib.data_files import Checker, MalformedFile, OnError
 from cosent_lib.data_tasks import DataUnavailable, HubSource, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def from_hub(task: Task, split: str, on_error: OnError) -> tuple[Columns, str]:
-    """Load a split and return its checked columns and the words for their origin.
+def from_hub(task: Task, split: str, on_error: OnError) -> tuple[Checker, str]:
+    """Load a split and return its checked rows and the words for their origin.
 
     Raises:
         DataUnavailable: the hub does not have it or does not hand it over; the message says what happened.
-        MalformedFile, MalformedRow: as in `read_pairs`.
+        MalformedFile, MalformedRow: as in `check_file`.
     """
     hub = task.hub
     if hub is None or split not in hub.splits:
@@ -40,7 +40,7 @@ def from_hub(task: Task, split: str, on_error: OnError) -> tuple[Columns, str]:
     checker = Checker(place, hub.score_range or task.score_range, on_error)
     for row, values in enumerate(zip(first, second, _class_scores(raw, hub, scores), strict=True), start=1):
         checker.add(row, *values)
-    return checker.finish(), place
+    return checker, place
 
 
 def _knock(hub: HubSource) -> None:

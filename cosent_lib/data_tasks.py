@@ -64,13 +64,19 @@ class Task:
         return f"Ways to go on: {'; '.join(ways)}."
 
 
-PAWSX_HUB = HubSource(
+EVERY, HELD_OUT = ("train", "validation", "test"), ("validation", "test")
+ATEC = HubSource("C-MTEB/ATEC", "0f319b1142f28d00e055a6770f3f726ae9b7d865")
+BQ = HubSource("C-MTEB/BQ", "e3dda5e115e487b39ec7e618c0c6a29137052a55")
+LCQMC = HubSource("C-MTEB/LCQMC", "17f9b096f80380fce5ed12a9be8be7784b337daf")
+PAWSX = HubSource(
     "google-research-datasets/paws-x",
     "4cd8187c404bda33cb1f62b49b001115862acf37",
     config="zh",
     columns=("sentence1", "sentence2", "label"),
 )
-OCNLI_HUB = HubSource(
+STSB_ZH = HubSource("C-MTEB/STSB", "0cde68302b3541bb8b3c340dc0644b0b745b3dc0")
+STSB_EN = HubSource("sentence-transformers/stsb", "ab7a5ac0e35aa22088bdcf23e7fd99b220e53308", score_range=(0.0, 1.0))
+OCNLI = HubSource(
     "clue/clue",
     "7a92286c90a77a495dcaeba0fe34939053ef7dc5",  # the first commit with every configuration as data files
     config="ocnli",
@@ -78,31 +84,17 @@ OCNLI_HUB = HubSource(
     splits={"train": "train", "test": "validation"},  # their test has no labels
     labels={"contradiction": 0, "neutral": 1, "entailment": 2},
 )
-STSB_EN_HUB = HubSource(
-    "sentence-transformers/stsb", "ab7a5ac0e35aa22088bdcf23e7fd99b220e53308", score_range=(0.0, 1.0)
+_ALL = (
+    Task("atec", "zh", (0, 1), EVERY, "questions to a payment service, same or not (18 % are)", ATEC, "ATEC"),
+    Task("bq", "zh", (0, 1), EVERY, "questions to a bank, same or not", BQ, "BQ"),
+    Task("lcqmc", "zh", (0, 1), EVERY, "everyday questions, same or not", LCQMC, "LCQMC"),
+    Task("pawsx", "zh", (0, 1), HELD_OUT, "sentences of nearly the same words, same or not", PAWSX, "PAWSX"),
+    Task("stsb_zh", "zh", (0, 5), EVERY, "similarity in whole grades 0 to 5, translated", STSB_ZH, "STS-B"),
+    Task("stsb_en", "en", (0, 5), EVERY, "similarity from 0 to 5, averaged over annotators", STSB_EN),
+    Task("ocnli", "zh", (0, 2), EVERY, "contradiction 0, neutral 1, entailment 2", OCNLI),
+    Task("builtin", "en", (0, 1), corpus.SPLITS["builtin"], "generated requests, hard negatives"),
+    Task("builtin_random", "en", (0, 1), corpus.SPLITS["builtin_random"], "the same, trained on random negatives"),
+    Task("builtin_graded", "en", (0, 3), corpus.SPLITS["builtin_graded"], "the same, graded by shared slots"),
+    Task("builtin_zh", "zh", (0, 1), corpus.SPLITS["builtin_zh"], "the same in Chinese, hard negatives"),
 )
-
-
-def _tasks() -> dict[str, Task]:
-    every, held_out = ("train", "validation", "test"), ("validation", "test")
-    atec = HubSource("C-MTEB/ATEC", "0f319b1142f28d00e055a6770f3f726ae9b7d865")
-    bq = HubSource("C-MTEB/BQ", "e3dda5e115e487b39ec7e618c0c6a29137052a55")
-    lcqmc = HubSource("C-MTEB/LCQMC", "17f9b096f80380fce5ed12a9be8be7784b337daf")
-    stsb_zh = HubSource("C-MTEB/STSB", "0cde68302b3541bb8b3c340dc0644b0b745b3dc0")
-    tasks = [
-        Task("atec", "zh", (0, 1), every, "questions to a payment service, same or not (18 % are)", atec, "ATEC"),
-        Task("bq", "zh", (0, 1), every, "questions to a bank, same or not", bq, "BQ"),
-        Task("lcqmc", "zh", (0, 1), every, "everyday questions, same or not", lcqmc, "LCQMC"),
-        Task("pawsx", "zh", (0, 1), held_out, "sentences of nearly the same words, same or not", PAWSX_HUB, "PAWSX"),
-        Task("stsb_zh", "zh", (0, 5), every, "similarity in whole grades 0 to 5, translated", stsb_zh, "STS-B"),
-        Task("stsb_en", "en", (0, 5), every, "similarity from 0 to 5, averaged over annotators", STSB_EN_HUB),
-        Task("ocnli", "zh", (0, 2), every, "contradiction 0, neutral 1, entailment 2", OCNLI_HUB),
-        Task("builtin", "en", (0, 1), corpus.SPLITS["builtin"], "generated requests, hard negatives"),
-        Task("builtin_random", "en", (0, 1), corpus.SPLITS["builtin_random"], "the same, trained on random negatives"),
-        Task("builtin_graded", "en", (0, 3), corpus.SPLITS["builtin_graded"], "the same, graded by shared slots"),
-        Task("builtin_zh", "zh", (0, 1), corpus.SPLITS["builtin_zh"], "the same in Chinese, hard negatives"),
-    ]
-    return {task.name: task for task in tasks}
-
-
-TASKS: dict[str, Task] = _tasks()
+TASKS = {task.name: task for task in _ALL}

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cosent_lib.data_files import MalformedFile, MalformedRow, lines_of, rows_of, undecoded
+from cosent_lib.data_files import MalformedFile, MalformedRow, kind_of, lines_of, rows_of, undecoded
 from cosent_lib.encoder_base import SentenceEncoder
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
@@ -32,8 +32,7 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file of texts")
-    kind = Path(path.name.removesuffix(".gz")).suffix
-    if (kind in (".tsv", ".csv")) != (column is not None):
+    if (kind_of(path) in (".tsv", ".csv")) != (column is not None):
         problem = "a table: name its column of texts with --column" if column is None else "no .tsv or .csv: no columns"
         raise ValueError(f"{path} is {problem}")
     for number, text in lines_of(path) if column is None else _column(path, column):

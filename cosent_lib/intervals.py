@@ -36,8 +36,8 @@ def bootstrap_interval(
     """Percentile bootstrap interval of ``metric(scores, labels)`` (Efron 1979).
 
     Args:
-        scores: ``[n]``; rows are drawn together, with replacement.
-        labels: ``[n]``; rows are drawn together, with replacement.
+        scores: ``[n]``; a row is drawn with its label, with replacement.
+        labels: ``[n]``.
         metric: a function of (scores, labels), for example :func:`cosent_lib.evaluation.spearman`.
         resamples: how many samples of n rows are drawn.
         confidence: share of the resampled values inside the interval, in (0, 1).
@@ -64,23 +64,16 @@ def bootstrap_difference(
     Both are judged on the same drawn rows, so what the two find equally hard cancels. An interval that leaves
     out 0 says that more *pairs* would not change the sign; it says nothing about other training seeds.
 
-    Args:
-        scores: ``[n]``, row by row of the same pairs.
-        baseline: ``[n]``, row by row of the same pairs.
-        labels: ``[n]``, row by row of the same pairs.
-        metric: as in :func:`bootstrap_interval`.
-        resamples: as in :func:`bootstrap_interval`.
-        confidence: as in :func:`bootstrap_interval`.
-        seed: as in :func:`bootstrap_interval`.
-
-    Raises:
-        ValueError: as :func:`bootstrap_interval`.
+    All three columns are ``[n]``, row by row of the same pairs; options and errors are those of
+    :func:`bootstrap_interval`.
     """
-
-    def difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-        return metric(ours, truth) - metric(theirs, truth)
-
-    return _bootstrap((scores, baseline, labels), difference, resamples, confidence, seed)
+    return _bootstrap(
+        (scores, baseline, labels),
+        lambda ours, theirs, truth: metric(ours, truth) - metric(theirs, truth),
+        resamples,
+        confidence,
+        seed,
+    )
 
 
 def _bootstrap(

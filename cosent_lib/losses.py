@@ -7,7 +7,7 @@ under autocast; a zero vector has cosine 0 and receives no gradient.
 
 import inspect
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,22 +19,10 @@ from cosent_lib.ranking_losses import AnglELoss, CoSENTLoss, MultipleNegativesRa
 from cosent_lib.scale import suggest_scale
 
 __all__ = [
-    "LOSSES",
-    "AnglELoss",
-    "CoSENTLoss",
-    "CosineEmbeddingLoss",
-    "CosineSimilarityLoss",
-    "MultipleNegativesRankingLoss",
-    "PairLoss",
-    "PairwiseLogisticLoss",
-    "SoftmaxLoss",
-    "circle_loss",
-    "cosine",
-    "cross_entropy",
-    "make_loss",
-    "multilabel_loss",
-    "suggest_scale",
-]
+    "LOSSES", "AnglELoss", "CoSENTLoss", "CosineEmbeddingLoss", "CosineSimilarityLoss", "MultipleNegativesRankingLoss",
+    "PairLoss", "PairwiseLogisticLoss", "SoftmaxLoss", "circle_loss", "cosine", "cross_entropy", "make_loss",
+    "multilabel_loss", "suggest_scale",
+]  # fmt: skip
 
 FEATURES = ("u", "v", "|u-v|", "u*v")
 """What Sentence-BERT's classifier may look at."""
@@ -146,21 +134,12 @@ LOSSES: dict[str, tuple[type[PairLoss], dict[str, float]]] = {
 """The losses by name: class and preset options."""
 
 
-class HasDim(Protocol):
-    """What :func:`make_loss` needs to know of an encoder: the length of its vectors."""
-
-    @property
-    def dim(self) -> int:
-        """Length of a sentence vector."""
-        ...
-
-
-def make_loss(name: str, encoder: HasDim, **options: float | bool | int | str | Sequence[str]) -> PairLoss:
+def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Sequence[str]) -> PairLoss:
     """Make a loss by its name.
 
     Args:
         name: a key of ``LOSSES``.
-        encoder: gives ``dim`` to losses with weights of their own (``sbert``).
+        encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``).
         options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``.
 
     Raises:
@@ -169,13 +148,12 @@ def make_loss(name: str, encoder: HasDim, **options: float | bool | int | str | 
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}")
     kind, preset = LOSSES[name]
-    known = [option for option in inspect.signature(kind).parameters if option != "dim"]
+    annotations = {option: known.annotation for option, known in inspect.signature(kind).parameters.items()}
     # cosine_linear is cosine_margin at -1: a margin given to it would make it another loss under its name
-    known = [] if name == "cosine_linear" else known
+    known = [option for option in annotations if option != "dim" and name != "cosine_linear"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"loss {name!r} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
-    annotations = {option: parameter.annotation for option, parameter in inspect.signature(kind).parameters.items()}
     for option, value in options.items():
         _check_option(name, option, value, annotations[option])
     arguments = {**preset, **options}

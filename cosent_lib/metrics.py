@@ -1,6 +1,8 @@
 """Metrics of an order: rank and linear correlation, concordance (AUC), and the ceiling that tied labels set.
 
-A metric that is undefined (all labels or all scores equal) is a ``ValueError``, never a silent NaN.
+All take real ``scores`` and ``labels`` of one shape ``[n]``. Other shapes, non-finite values and a metric that is
+undefined (all labels equal; all scores equal, where the metric needs them to differ) are a ``ValueError``, never a
+silent NaN.
 """
 
 from __future__ import annotations
@@ -13,15 +15,7 @@ from cosent_lib.thresholds import is_binary
 
 
 def score_metrics(scores: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """The threshold-free entries of :func:`evaluate` for scores that are at hand.
-
-    Args:
-        scores: real ``[n]``.
-        labels: real ``[n]``.
-
-    Raises:
-        ValueError: other shapes, non-finite values, all labels or all scores equal.
-    """
+    """The threshold-free entries of :func:`evaluate` for scores that are at hand; neither side may be constant."""
     metrics = {
         "spearman": spearman(scores, labels),
         "pearson": pearson(scores, labels),
@@ -35,13 +29,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     """Mean over the ones of the precision at their score, tied scores called together; in (0, 1].
 
     Not interpolated; unlike AUC it depends on the share of ones, which is what chance reaches (scikit-learn's).
-
-    Args:
-        scores: real ``[n]``.
-        labels: ``[n]``, 0 or 1, not all equal.
-
-    Raises:
-        ValueError: other shapes, non-finite values, labels other than 0 and 1, all labels equal.
+    Labels other than 0 and 1 are a ``ValueError``.
     """
     from sklearn.metrics import average_precision_score
 
@@ -52,30 +40,14 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def spearman(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Spearman's rank correlation (Pearson of average ranks), in [−1, 1].
-
-    Args:
-        scores: real ``[n]``, neither constant.
-        labels: real ``[n]``, neither constant.
-
-    Raises:
-        ValueError: other shapes, non-finite values, all labels or all scores equal.
-    """
+    """Spearman's rank correlation (Pearson of average ranks), in [−1, 1]; neither side may be constant."""
     x, y = _two_columns(scores, labels)
     check_defined(x, "scores")
     return float(stats.spearmanr(x, y).statistic)
 
 
 def pearson(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Pearson's linear correlation, in [−1, 1].
-
-    Args:
-        scores: real ``[n]``, neither constant.
-        labels: real ``[n]``, neither constant.
-
-    Raises:
-        ValueError: other shapes, non-finite values, all labels or all scores equal.
-    """
+    """Pearson's linear correlation, in [−1, 1]; neither side may be constant."""
     x, y = _two_columns(scores, labels)
     check_defined(x, "scores")
     return float(stats.pearsonr(x, y).statistic)
@@ -85,14 +57,7 @@ def concordance(scores: ArrayLike, labels: ArrayLike) -> float:
     """Share of the pairs of rows with different labels whose scores stand in the labels' order; ties count half.
 
     With labels 0/1 this is the area under the ROC curve; with grades its generalisation. O(n log n): Kendall's
-    count of (concordant − discordant), by merge sort, is half the way there.
-
-    Args:
-        scores: real ``[n]``; constant scores give ½.
-        labels: real ``[n]``, not all equal.
-
-    Raises:
-        ValueError: other shapes, non-finite values, all labels equal.
+    count of (concordant − discordant), by merge sort, is half the way there. Constant scores give ½.
     """
     x, y = _two_columns(scores, labels)
     total = x.size * (x.size - 1) // 2
@@ -113,12 +78,6 @@ def spearman_ceiling(labels: ArrayLike) -> float:
     :math:`\sqrt{1 - \sum_l (n_l^3 - n_l) / (n^3 - n)}` with :math:`n_l` rows of label l; about
     :math:`\sqrt{1 - \sum_l p_l^3}`, and with two labels exactly :math:`\sqrt{3p(1-p)}\,n/\sqrt{n^2-1}`. Scores that
     tie as the labels do can exceed it (chapter 4).
-
-    Args:
-        labels: real ``[n]``, not all equal.
-
-    Raises:
-        ValueError: another shape, non-finite values, all labels equal.
     """
     y = _two_columns(labels, labels)[1]
     counts = [int(count) for count in np.unique(y, return_counts=True)[1]]  # Python integers: n³ is exact

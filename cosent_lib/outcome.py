@@ -102,8 +102,5 @@ def _thinned(history: "pd.DataFrame") -> dict[str, list[float]]:
     count = min(len(history), HISTORY_POINTS)
     rows = [round(i * (len(history) - 1) / max(count - 1, 1)) for i in range(count)]
     thin = history.iloc[rows]
-    return {
-        "step": [int(step) for step in thin["step"]],
-        "loss": [float(f"{value:.6g}") for value in thin["loss"]],
-        "inversion_bound": [float(f"{value:.6g}") for value in thin["inversion_bound"]],
-    }
+    six_digits = {name: [float(f"{value:.6g}") for value in thin[name]] for name in ("loss", "inversion_bound")}
+    return {"step": thin["step"].tolist()} | six_digits

@@ -13,11 +13,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from cosent_lib.style import INK, PALETTE, contrast_ratio, house_style, house_style_context, save_figure
+from cosent_lib.style import INK, PALETTE, house_style
 
 __all__ = [
-    "INK", "PALETTE", "contrast_ratio", "house_style", "house_style_context", "mean_interval",
-    "plot_cosine_distributions", "plot_items_on_line", "plot_scores_by_loss", "plot_training_curves", "save_figure",
+    "INK", "PALETTE", "house_style", "mean_interval", "plot_cosine_distributions", "plot_items_on_line",
+    "plot_scores_by_loss",
 ]  # fmt: skip
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -121,47 +121,6 @@ def plot_scores_by_loss(
     return ax
 
 
-def plot_training_curves(
-    histories: Mapping[str, pd.DataFrame],
-    ax: Axes | None = None,
-    *,
-    column: str = "inversion_bound",
-    smooth: float = 0.9,
-    log: bool = False,
-    ylabel: str | None = None,
-) -> Axes:
-    """A column of several training histories over the steps, smoothed, the raw values faint behind.
-
-    Args:
-        histories: Name → history with columns ``step`` and ``column``; at most six.
-        ax: Where to draw; a new figure by default.
-        column: ``loss``, ``inversion_bound``, or a metric of the evaluations.
-        smooth: Weight of the past in the exponential mean; 0 draws the values themselves.
-        log: Logarithmic vertical axis.
-        ylabel: By default the column's name in words.
-
-    Raises:
-        ValueError: More than six histories, a missing column, or ``smooth`` outside [0, 1).
-    """
-    _check_curves(histories, column, smooth)
-    ax = plt.gca() if ax is None else ax
-    for i, (name, history) in enumerate(histories.items()):
-        steps, values = history["step"], history[column].astype("float64")
-        drawn = values.ewm(alpha=1 - smooth).mean() if smooth else values
-        if smooth:
-            ax.plot(steps, values, color=PALETTE[i], alpha=0.25, linewidth=0.8)
-        ax.plot(
-            steps, drawn, color=PALETTE[i], linestyle=LINES[i], label=name,
-            marker=MARKERS[i], markevery=(0.05 + 0.02 * i, 0.2),
-        )  # fmt: skip
-    if log:
-        ax.set_yscale("log")
-    ax.set(xlabel="step", ylabel=column.replace("_", " ") if ylabel is None else ylabel)
-    ax.locator_params(axis="x", nbins=5)
-    ax.legend()
-    return ax
-
-
 def plot_items_on_line(
     scores: ArrayLike,
     labels: ArrayLike,
@@ -211,16 +170,6 @@ def _draw_runs(ax: Axes, height: float, values: NDArray[Any], marked: bool) -> N
     ax.plot(values, np.full(len(values), height - 0.22), "o", mfc="none", mec=colour, ms=5, mew=1.2)
     error = None if math.isnan(half) else half
     ax.errorbar(mean, height, xerr=error, fmt=marker, color=colour, capsize=4, ms=8)
-
-
-def _check_curves(histories: Mapping[str, pd.DataFrame], column: str, smooth: float) -> None:
-    if not 0 <= smooth < 1:
-        raise ValueError(f"smooth must be in [0, 1), got {smooth}")
-    if len(histories) > len(PALETTE):
-        raise ValueError(f"at most {len(PALETTE)} curves can be told apart, got {len(histories)}")
-    for name, history in histories.items():
-        if not {"step", column} <= set(history.columns):
-            raise ValueError(f"the history {name!r} needs columns 'step' and {column!r}, has {list(history.columns)}")
 
 
 def _draw_pushes(ax: Axes, at: NDArray[Any], heights: NDArray[Any], pushes: NDArray[Any], longest_arrow: float) -> None:

@@ -53,7 +53,7 @@ class TransformerEncoder(SentenceEncoder):
         *,
         name: str,
         source: str,
-        pooling: str = "mean",
+        pooling: str | None = None,
         max_length: int | None = None,
     ) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class TransformerEncoder(SentenceEncoder):
         self.name = name
         self.source = source
         self.dim = model.config.hidden_size
-        default = min(DEFAULT_MAX_LENGTH, _position_limit(model.config))
-        self.configure(pooling=pooling, max_length=default if max_length is None else max_length)
+        self.pooling, self.max_length = "mean", min(DEFAULT_MAX_LENGTH, _position_limit(model.config))
+        self.configure(pooling=pooling, max_length=max_length)
         self.eval()
 
     def configure(self, *, pooling: str | None = None, max_length: int | None = None) -> None:
@@ -180,7 +180,7 @@ def load_transformer(
         tokenizer,
         name=Path(name).resolve().name if folder else name,
         source="folder" if folder else f"hub {name}@{commit or revision}",
-        pooling=pooling or "mean",
+        pooling=pooling,
         max_length=max_length,
     )
 
@@ -195,7 +195,7 @@ def load_minilm(*, pooling: str | None = None, max_length: int | None = None) ->
         check_hash(folder / file, expected)
     model, tokenizer = _load(str(folder), use_safetensors=True)
     return TransformerEncoder(
-        model, tokenizer, name="minilm", source=source, pooling=pooling or "mean", max_length=max_length or 256
+        model, tokenizer, name="minilm", source=source, pooling=pooling, max_length=max_length or 256
     )
 
 

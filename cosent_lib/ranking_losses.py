@@ -85,9 +85,6 @@ class PairwiseLogisticLoss(ScaledLoss):
 
     needs_order = True
 
-    def __init__(self, scale: float = 20.0) -> None:
-        super().__init__(scale)
-
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
         scores = self.scaled(cosine(u, v))
@@ -106,17 +103,11 @@ class AnglELoss(ScaledLoss):
     of sentence-transformers, not of the paper's eq. 7 (which lacks a minus): it is a similarity, not symmetric in u and
     v, and the same for v and −v.
 
-    Args:
-        scale: λ.
-
     Source: Li & Li 2023 (arXiv 2309.12871); Chapter 12.
     """
 
     needs_order = True
     is_rank_loss = True
-
-    def __init__(self, scale: float = 20.0) -> None:
-        super().__init__(scale)
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
@@ -132,16 +123,10 @@ class MultipleNegativesRankingLoss(ScaledLoss):
     Pairs labelled ≥ ½ are the positives; the second sentences of the others serve as candidates too, which makes a
     labelled negative a hard negative of its own u. A batch without positives gives 0 with zero gradients, and warns.
 
-    Args:
-        scale: λ, the inverse temperature.
-
     Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 12.
     """
 
     needs_targets = True
-
-    def __init__(self, scale: float = 20.0) -> None:
-        super().__init__(scale)
 
     def teaches(self, labels: Tensor) -> bool:
         """See :meth:`PairLoss.teaches`: here, whether there is a positive pair."""

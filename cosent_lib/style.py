@@ -4,24 +4,12 @@ It is legible on a light and on a dark page (transparent ground, mid-tone ink an
 SVG, byte for byte, whenever it draws the same data.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.figure import Figure
 
 INK = "#767f88"
 PALETTE = ("#3584d6", "#d26a22", "#2a9a63", "#c0599b", "#8f73cc", "#9a8420")
-
-# Nothing in a picture may depend on the day or on the machine.
-_NO_DATES: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
-}
 
 RC: dict[str, Any] = {
     "figure.figsize": (5.4, 3.2), "figure.dpi": 100, "savefig.dpi": 200, "figure.constrained_layout.use": True,
@@ -55,49 +43,10 @@ def house_style(notebook: bool = False) -> None:
     mpl.rcdefaults()  # whatever was set before must not shine through
     sns.set_theme(style="ticks", palette=list(PALETTE), rc=RC)
     if notebook:
-        _show_svg()
+        from IPython import get_ipython
 
+        if get_ipython() is None:
+            raise RuntimeError("house_style(notebook=True) works in a notebook; elsewhere call house_style()")
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-@contextmanager
-def house_style_context() -> Iterator[None]:
-    """`house_style` inside the block only."""
-    with mpl.rc_context():
-        house_style()
-        yield
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write ``figure`` to ``path`` (``.svg``, ``.pdf`` or ``.png``) without date or program name.
-
-    Raises:
-        ValueError: Another ending.
-    """
-    path = Path(path)
-    kind = path.suffix.removeprefix(".")
-    if kind not in _NO_DATES:
-        raise ValueError(f"cannot save a figure as {path.name!r}, expected an ending of: {', '.join(_NO_DATES)}")
-    figure.savefig(path, metadata=_NO_DATES[kind])
-    return path
-
-
-def contrast_ratio(colour: str, ground: str) -> float:
-    """WCAG 2 contrast of two colours, 1 to 21; text wants 4.5, large text and graphics 3."""
-
-    def luminance(name: str) -> float:
-        rgb = np.asarray(mpl.colors.to_rgb(name))
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    low, high = sorted((luminance(colour), luminance(ground)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def _show_svg() -> None:
-    """Let the running notebook show figures as SVG, without what changes from run to run."""
-    from IPython import get_ipython
-
-    if get_ipython() is None:
-        raise RuntimeError("house_style(notebook=True) works in a notebook; elsewhere call house_style()")
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    set_matplotlib_formats("svg", metadata=_NO_DATES["svg"])
+        set_matplotlib_formats("svg", metadata={"Date": None, "Creator": None})

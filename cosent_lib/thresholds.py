@@ -57,13 +57,8 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike, metric: str = "accuracy
 def threshold_metrics(scores: ArrayLike, labels: ArrayLike, threshold: float) -> dict[str, float]:
     """Accuracy and F1 (of the ones) of the rule "one where score >= threshold"; both in [0, 1].
 
-    Args:
-        scores: as in :func:`best_threshold`.
-        labels: as in :func:`best_threshold`.
-        threshold: the cut, usually fitted on other data.
-
-    Raises:
-        ValueError: as :func:`best_threshold`. F1 is 0 where nothing is called one and nothing is one.
+    The threshold was usually fitted on other data (:func:`best_threshold`, whose conditions on scores and labels hold
+    here too). F1 is 0 where nothing is called one and nothing is one.
     """
     values, ones = _checked(scores, labels)
     called = values >= threshold

@@ -205,10 +205,8 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
         groups.append({"params": loss_parameters, "lr": rate, "weight_decay": 0.0, "sparse": False})
     for group in groups:
         group["peak_lr"] = group["lr"]
-    dense = [{k: v for k, v in group.items() if k != "sparse"} for group in groups if not group["sparse"]]
-    sparse = [
-        {k: v for k, v in group.items() if k not in ("sparse", "weight_decay")} for group in groups if group["sparse"]
-    ]
+    sparse = [group for group in groups if group["sparse"]]
+    dense = [group for group in groups if not group["sparse"]]
     if not groups:
         raise ValueError(f"nothing to train: encoder {encoder.name!r} and the loss have no parameters with gradient")
     if sparse and config.precision == "fp16":

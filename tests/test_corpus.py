@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
+from itertools import product
 
 import pytest
 
@@ -17,12 +19,20 @@ from cosent_lib.corpus import (
     Pair,
     checksum,
     meanings,
-    wordings,
+    render,
 )
 
 generate = cache(corpus.generate)  # once for all tests; nothing here changes the lists
 
 EVERY = [(task, split) for task in LANGUAGES for split in SPLITS[task]]
+
+
+def wordings(language: str, meaning: Meaning) -> Iterator[str]:
+    """Every sentence that says `meaning`."""
+    grammar = GRAMMARS[language]
+    counts = [len(slot[value]) for slot, value in zip(grammar.slots, meaning, strict=True)]
+    for wording in product(*map(range, (*counts, len(grammar.frames)))):
+        yield render(language, meaning, wording)
 
 
 @cache

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 import notebooks
+from contrast import contrast_ratio
 from cosent_lib.losses import CosineEmbeddingLoss, CosineSimilarityLoss, PairLoss
 from cosent_lib.ranking import count_demanded_pairs, inversion_bound, rank_loss
-from cosent_lib.style import INK, PALETTE, contrast_ratio
+from cosent_lib.style import INK, PALETTE
 
 STATIC = Path(__file__).resolve().parent.parent / "_static"
 SCRIPT = (STATIC / "live_figures.js").read_text(encoding="utf-8")

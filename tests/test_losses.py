@@ -154,16 +154,17 @@ def test_margin_shifts_the_scores_by_the_label() -> None:
     torch.testing.assert_close(CoSENTLoss(20.0, margin=0.1)(u, v, labels), expected)
 
 
-def test_learned_scale_gets_the_gradient_of_lambda() -> None:
+@pytest.mark.parametrize("kind", [CoSENTLoss, PairwiseLogisticLoss, AnglELoss, MultipleNegativesRankingLoss])
+def test_learned_scale_gets_the_gradient_of_lambda(kind: type[CoSENTLoss]) -> None:
     u, v, labels = batch(16)
-    loss = CoSENTLoss(10.0, learn_scale=True)
+    loss = kind(10.0, learn_scale=True)
     loss(u, v, labels).backward()
     step = 1e-6
-    difference = CoSENTLoss(10 + step)(u, v, labels) - CoSENTLoss(10 - step)(u, v, labels)
+    difference = kind(10 + step)(u, v, labels) - kind(10 - step)(u, v, labels)
     by_log = float(difference) / (2 * step) * 10  # the parameter is log λ
     assert float(loss.log_scale.grad) == pytest.approx(by_log, rel=1e-4)
     assert loss.scale == pytest.approx(10.0, rel=1e-6)
-    assert not list(CoSENTLoss(10.0).parameters())
+    assert not list(kind(10.0).parameters())
 
 
 def test_sentence_bert_by_hand() -> None:

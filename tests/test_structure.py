@@ -14,8 +14,8 @@ LIBRARY = Path(cosent_lib.__file__).parent
 MODULES = {path.stem: path for path in LIBRARY.glob("*.py")}
 # An import goes from a row to rows further down only; the modules beside these belong to the row that they serve.
 ROWS = (
-    "__main__", "suites", "measurements", "benchmark", "records", "training", "evaluation", "plotting", "encoders", "data",
-    "corpus", "losses", "ranking",
+    "__main__", "suites", "measurements", "benchmark", "records", "training", "evaluation", "plotting", "encoders",
+    "data", "corpus", "losses", "ranking",
 )  # fmt: skip
 
 

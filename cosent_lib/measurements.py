@@ -190,11 +190,14 @@ def take(name: str, arguments: Mapping[str, Any], folder: Path | None = None) ->
 
 
 def measurement_path(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
-    """The file of a measurement's record: its name and arguments, readable, and ten digits of their SHA-256."""
-    digest = hashlib.sha256(_dump([name, dict(arguments)]).encode()).hexdigest()[:10]
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join([name, *(str(arguments[key]) for key in sorted(arguments))]))[
-        :80
-    ].strip("_.")
+    """The file of a measurement's record: its name and arguments, readable, and ten digits of their SHA-256.
+
+    The order in which arguments, or the keys of a mapping among them, are given makes no difference.
+    """
+    plain = json.loads(_dump(dict(arguments)))  # keys sorted at every depth
+    digest = hashlib.sha256(_dump([name, plain]).encode()).hexdigest()[:10]
+    words = "-".join([name, *map(str, plain.values())])
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", words)[:80].strip("_.")
     return (FOLDER if folder is None else Path(folder)) / f"{readable}-{digest}.json"
 
 

@@ -9,7 +9,7 @@ import pytest
 from cosent_lib import measurements
 from cosent_lib.benchmark import RecordMissing
 from cosent_lib.data import fingerprint, load_pairs
-from cosent_lib.measurements import DECLARED, MEASUREMENTS, Data, measured, read_measurement, take
+from cosent_lib.measurements import DECLARED, MEASUREMENTS, Data, measured, measurement_path, read_measurement, take
 from cosent_lib.record_schema import DamagedRecord
 
 
@@ -47,6 +47,12 @@ def test_other_arguments_are_another_record(tmp_path: Path) -> None:
         RecordMissing, match=r"longest\(.*least=60\) has no record.*python -m cosent_lib measure longest"
     ):
         measured("longest", False, tmp_path, **ARGUMENTS, least=60)
+
+
+def test_the_order_of_arguments_makes_no_difference() -> None:
+    one = measurement_path("longest", {"task": "builtin", "options": {"b": 1, "a": [{"y": 2, "x": None}]}})
+    other = measurement_path("longest", {"options": {"a": [{"x": None, "y": 2}], "b": 1}, "task": "builtin"})
+    assert one == other
 
 
 def test_unknown_names_and_arguments_are_refused(tmp_path: Path) -> None:

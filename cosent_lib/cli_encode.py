@@ -33,6 +33,7 @@ def encode(
 ) -> None:
     """Turn a file of texts into a file of vectors; both may be larger than memory. Every text is checked first."""
     from cosent_lib.encoding import encode_file, unfinished
+    from cosent_lib.training_errors import is_out_of_memory
 
     settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "dtype": dtype}
     try:
@@ -44,6 +45,12 @@ def encode(
             raise
         kept = "the vectors so far are kept: the same call with --resume goes on"
         raise (OSError(f"{error}; {kept}") if isinstance(error, OSError) else Interrupted(kept)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        left = "".join(f"delete {part.name} and " for part in unfinished(output))
+        advice = f"{left}call again with a smaller --batch-size than {batch_size}"
+        raise ValueError(f"out of memory while encoding: {advice}") from error
     typer.echo(f"saved: {output} ({rows} vectors, {dtype}{', length 1' if normalize else ''})")
     if zero:
         typer.echo(f"{zero} of them are zero: the encoder knows nothing in these texts", err=True)

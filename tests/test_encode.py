@@ -187,6 +187,23 @@ def test_interrupted_and_resumed_gives_the_same_bytes(call, folder, texts, tmp_p
     assert unfinished(output) == []
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+def test_running_out_of_memory_is_one_line_that_says_what_to_change(call, texts, tmp_path, monkeypatch, error):
+    monkeypatch.setattr("cosent_lib.cli_encode._loaded", lambda name: Counting(4, stop_at=1, error=error))
+    monkeypatch.setattr(encoding, "CHUNK", 2)
+    code, _, err = call("encode", "any", texts, "--output", tmp_path / "v.npy", "--batch-size", 8, "--no-progress")
+    (left,) = unfinished(tmp_path / "v.npy")
+    advice = f"delete {left.name} and call again with a smaller --batch-size than 8"
+    assert (code, err) == (2, f"error: out of memory while encoding: {advice}\n")
+
+
+def test_an_error_of_another_kind_is_not_called_a_lack_of_memory(call, texts, tmp_path, monkeypatch):
+    broken = RuntimeError("shapes do not fit")
+    monkeypatch.setattr("cosent_lib.cli_encode._loaded", lambda name: Counting(4, stop_at=0, error=broken))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        call("encode", "any", texts, "--output", tmp_path / "v.npy", "--no-progress")
+
+
 def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, small_chunks):
     output, options = tmp_path / "v.npy", {"batch_size": 16}
     encode_file(Counting(4), texts, output, **options)

@@ -111,7 +111,7 @@ def perform(
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
     make_loss(run.loss, _AnyEncoder(), **_loss_options(run, lambda: 1.0))  # a mistake shows now, not after loading
     splits = load_splits(run) if splits is None else splits
-    splits = splits | {"train": altered(splits["train"], run.alter, run.seed)}
+    splits = altered_splits(run, splits)
     pairs, validation = splits["train"], splits.get("validation")
     watch = _watch(run, validation)
     if validation is None:
@@ -203,6 +203,11 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
         if name != "train":
             check_defined(np.asarray(pairs["score"][:]), f"labels of {run.task} {name}")
     return splits
+
+
+def altered_splits(run: Run, splits: "dict[str, Dataset]") -> "dict[str, Dataset]":
+    """The splits as the run sees them: its training pairs changed as it declares, all others as they are."""
+    return splits | {"train": altered(splits["train"], run.alter, run.seed)}
 
 
 def missing_runs(runs: Sequence[Run], folder: Path | None = None, checked: set[str] | None = None) -> list[Run]:

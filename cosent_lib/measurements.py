@@ -41,7 +41,7 @@ MEASUREMENTS: dict[str, str] = {
     "long_training": "cosent_lib.direct_measurements:long_training",
     "untrained_scale": "cosent_lib.scale_measurements:untrained_scale",
     "scale_by_size": "cosent_lib.scale_measurements:scale_by_size",
-    "contradiction_pull": "cosent_lib.contradictions:contradiction_pull",
+    "contradiction_pull": "cosent_lib.contradiction_measurements:contradiction_pull",
     "question_cosines": "cosent_lib.encoder_measurements:question_cosines",
     "pooling_comparison": "cosent_lib.encoder_measurements:pooling_comparison",
     "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",

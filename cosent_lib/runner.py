@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from cosent_lib.benchmark import execute, load_splits, missing_runs
+from cosent_lib.benchmark import altered_splits, execute, load_splits, missing_runs
 from cosent_lib.outcome import failure_record
 from cosent_lib.records import Record, Run, record_path, save_record
 
@@ -109,7 +109,7 @@ class _State:
         try:
             return execute(run, progress=self.progress, splits=self._data[1])
         except NonFiniteLoss as error:
-            return failure_record(run, self._data[1], error)
+            return failure_record(run, altered_splits(run, self._data[1]), error)
 
 
 def _summary(record: Record, seconds_left: float) -> str:

@@ -16,6 +16,10 @@ CUTS = (0.3, 0.5, 0.7)
 """Where graded labels are cut in two for a logistic regression."""
 
 
+class NoScaleHelps(ValueError):  # noqa: N818 — the name says it
+    """The cosines run against the labels on average, so that no λ > 0 is better than 0."""
+
+
 def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
     r"""Return the λ that minimises log(Σ/P), the logarithm of the mean of e^{λ(c_i − c_j)} over the demanded pairs.
 
@@ -31,8 +35,8 @@ def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
         λ > 0; infinite when no pair is in wrong order, for then a larger λ is always better.
 
     Raises:
-        ValueError: when no λ > 0 helps, because the mean cosine difference of the demanded pairs has the wrong sign or
-            is 0; and for input that :func:`rank_loss` refuses.
+        NoScaleHelps: a ``ValueError``: the mean cosine difference of the demanded pairs has the wrong sign or is 0.
+        ValueError: for input that :func:`rank_loss` refuses.
 
     Source: Chapters 3 and 8.
     """
@@ -40,7 +44,7 @@ def suggest_scale(cosines: Tensor, labels: Tensor) -> float:
     if pairs.in_order():
         return math.inf
     if pairs.slope(0.0) >= 0:
-        raise ValueError(
+        raise NoScaleHelps(
             "the cosines do not follow the labels: on average the lower label has the larger cosine, so no λ helps"
         )
     high = 1.0

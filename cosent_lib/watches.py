@@ -13,7 +13,7 @@ from cosent_lib.evaluation import Pairs, evaluate, evaluate_classifier, pair_col
 from cosent_lib.geometry import geometry
 from cosent_lib.losses import SoftmaxLoss
 from cosent_lib.pair_loss import cosine
-from cosent_lib.scale import CUSTOMARY, scale_report
+from cosent_lib.scale import CUSTOMARY, NoScaleHelps, scale_report
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,7 @@ def watch_scale(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict
     found: dict[str, float | None] = {"suggested_scale": None, "log_bound": None, "log_bound_20": None}
     try:
         report = scale_report(cosine(u, v), torch.from_numpy(columns.labels))
-    except ValueError:  # the cosines run against the labels: that no λ helps is what there is to see
+    except NoScaleHelps:  # that none does is what there is to see
         report = None
     if report is not None and math.isfinite(report.scale):
         bounds = report.log_bounds

@@ -177,9 +177,11 @@ def test_training_that_diverges_is_recorded_as_a_failure(tmp_path, monkeypatch):
         raise NonFiniteLoss("the loss is inf", Batch(2, 1, [3], [[1]], [[1]], None), "lower the rate", history)
 
     monkeypatch.setattr(runner, "execute", pretend)
-    assert runner.run_missing(fixed([make_run()]), lambda line: None, tmp_path) == 1
-    record = benchmark.read_record(record_path(make_run(), tmp_path))
+    run = make_run(alter={"take": 100})
+    assert runner.run_missing(fixed([run]), lambda line: None, tmp_path) == 1
+    record = benchmark.read_record(record_path(run, tmp_path))
     assert "the loss is inf at step 2" in record.failure
+    assert record.data["train"]["rows"] == 100  # the pairs as the run altered them
     assert record.metrics["validation"] is None
     assert record.history["loss"] == [2.0]
     assert "undefined" in benchmark.table(benchmark.rows_of([record]))

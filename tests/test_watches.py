@@ -92,6 +92,14 @@ def test_where_no_scale_helps_the_row_says_so() -> None:
     assert row == {"suggested_scale": None, "log_bound": None, "log_bound_20": None, "scale": None}
 
 
+def test_a_broken_encoder_is_an_error_and_not_a_row_without_scale() -> None:
+    encoder = TinyEncoder()
+    with torch.no_grad():
+        encoder.turn.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"NaN|finite"):
+        WATCHES["scale"](encoder, make_loss("cosent", encoder), VALIDATION)
+
+
 def test_an_unknown_watch_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown watch 'loss', expected some of: classifier, scale, geometry"):
         make_watch(["loss"], VALIDATION)

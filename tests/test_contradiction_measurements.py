@@ -4,7 +4,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from cosent_lib.contradictions import contradicting, contradiction_pull, pulls
+from cosent_lib.contradiction_measurements import contradicting, contradiction_pull, pulls
 from cosent_lib.measurements import Data
 
 

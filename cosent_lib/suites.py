@@ -50,6 +50,26 @@ def main() -> Iterator[Entry]:
     for task, epochs in graded.items():
         for label, loss, fixed, dial in _contenders(ordinal=task.startswith("stsb")):
             yield dial_entry("main", task, {"epochs": epochs}, label, loss, fixed, dial)
+    yield from _small_encoder()
+
+
+def _small_encoder() -> Iterator[Entry]:
+    """The same with a BERT of two layers from scratch at its own learning rate, nothing chosen; two seeds."""
+    for task, epochs in {"atec": 3, "lcqmc": 1, "stsb_en": 3, "stsb_zh": 3, "bq": 5}.items():  # the telling ones first
+        rows: list[tuple[str, str, dict[str, Any]]] = [
+            ("CoSENT, λ suggested", "cosent", {"scale": "suggested"}),
+            ("CoSENT, λ = 20", "cosent", {"scale": 20.0}),
+            ("squared cosine", "cosine_squared", {}),
+            ("cosine with margin", "cosine_margin", {}),
+            ("Sentence-BERT, 2 classes", "sbert", {}),
+            ("RankNet, λ = 20", "ranknet", {"scale": 20.0}),
+        ]
+        if task.startswith("stsb"):
+            rows.append(("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}))
+        for label, loss, options in rows:
+            run = Run(suite="main", task=task, encoder="small", loss=loss, loss_options=options,
+                      training={"epochs": epochs})  # fmt: skip
+            yield Entry(label=label, candidates=(run,), seeds=(0, 1))
 
 
 Contender = tuple[str, str, Mapping[str, Any], tuple[str, Sequence[float]]]

@@ -1,6 +1,7 @@
 """Training pairs changed on purpose: fewer, with random negatives, a third level, two levels only, or wrong labels.
 
-For experiments that ask what a loss owes to its data. Validation and test pairs are never changed.
+For experiments that ask what a loss owes to its data. Validation and test pairs are never changed, but `leaked` lets
+some of them into the training pairs, which is a mistake made to be seen.
 """
 
 from __future__ import annotations
@@ -46,6 +47,39 @@ def altered(pairs: Dataset, changes: Mapping[str, Any], seed: int) -> Dataset:
         if name in changes:
             columns = change(columns, changes[name], np.random.default_rng([seed, number]))
     return type(pairs).from_dict(columns, features=pairs.features, info=pairs.info)
+
+
+LEAKS = {"leak_validation": "validation", "leak_test": "test"}
+"""Changes that copy so many pairs of a held-back split into the training pairs: name → split."""
+
+
+def leaked(splits: Mapping[str, Dataset], changes: Mapping[str, Any], seed: int) -> dict[str, Dataset]:
+    """The splits, with pairs of validation and test copied into train as ``changes`` ask (`LEAKS`).
+
+    The pairs are drawn without replacement. With ``leak_test`` there is a further split ``test_unseen``: the test pairs
+    that were not drawn. Without such a change the splits stay as they are.
+
+    Raises:
+        ValueError: a count out of range, or a split that is not there.
+    """
+    from datasets import concatenate_datasets
+
+    found = dict(splits)
+    for number, (name, split) in enumerate(LEAKS.items()):
+        if name not in changes:
+            continue
+        if split not in splits:
+            raise ValueError(f"{name} needs the {split} split, and the run does not load it")
+        pairs, count = splits[split], changes[name]
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < len(pairs):
+            raise ValueError(f"{name} must be a whole number from 1 to {len(pairs) - 1}, got {count!r}")
+        order = np.random.default_rng([seed, len(CHANGES) + number]).permutation(len(pairs))
+        together = concatenate_datasets([found["train"], pairs.select(order[:count])])
+        found["train"] = type(pairs).from_dict(together[:], features=pairs.features, info=found["train"].info)
+        if split == "test":
+            rest = pairs.select(np.sort(order[count:]))
+            found["test_unseen"] = type(pairs).from_dict(rest[:], features=pairs.features, info=pairs.info)
+    return found
 
 
 def _take(columns: Columns, count: Any, rng: np.random.Generator) -> Columns:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosent_lib.alterations import altered
+from cosent_lib.alterations import LEAKS, altered, leaked
 from cosent_lib.outcome import make_record, resolved_settings
 from cosent_lib.records import (
     NOT_TRAINING_SETTINGS,
@@ -113,7 +113,7 @@ def perform(
     splits = load_splits(run) if splits is None else splits
     splits = altered_splits(run, splits)
     pairs, validation = splits["train"], splits.get("validation")
-    watch = _watch(run, validation)
+    watch = _watch(run, validation, splits.get("test"))
     if validation is None:
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
@@ -139,15 +139,15 @@ def _untrained(run: Run, encoder: "SentenceEncoder", splits: "dict[str, Dataset]
     return metrics
 
 
-def _watch(run: Run, validation: "Dataset | None") -> "Watch | None":
-    """What the run watches on its validation pairs."""
+def _watch(run: Run, validation: "Dataset | None", test: "Dataset | None") -> "Watch | None":
+    """What the run watches on its validation pairs (the watch ``test``: on its test pairs)."""
     from cosent_lib.watches import make_watch
 
     if not run.watch:
         return None
     if validation is None:
         raise ValueError(f"watch={list(run.watch)} looks at validation pairs, and {run.task} has no validation split")
-    return make_watch(run.watch, validation)
+    return make_watch(run.watch, validation, test)
 
 
 def _judged_once(run: Run, encoder: "SentenceEncoder", loss: Any, splits: "dict[str, Dataset]") -> dict[str, Any]:
@@ -207,7 +207,9 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
 
 def altered_splits(run: Run, splits: "dict[str, Dataset]") -> "dict[str, Dataset]":
     """The splits as the run sees them: its training pairs changed as it declares, all others as they are."""
-    return splits | {"train": altered(splits["train"], run.alter, run.seed)}
+    splits = leaked(splits, run.alter, run.seed)
+    changes = {name: value for name, value in run.alter.items() if name not in LEAKS}
+    return splits | {"train": altered(splits["train"], changes, run.seed)}
 
 
 def missing_runs(runs: Sequence[Run], folder: Path | None = None, checked: set[str] | None = None) -> list[Run]:
@@ -267,7 +269,7 @@ def _loss_options(run: Run, suggested: Callable[[], float]) -> dict[str, Any]:
 
     draws = run.loss in LOSSES and "seed" in signature(LOSSES[run.loss][0]).parameters
     options = ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
-    return options | ({"scale": suggested()} if options.get("scale") == SUGGESTED else {})
+    return {name: suggested() if value == SUGGESTED else value for name, value in options.items()}
 
 
 def _suggested(run: Run, encoder: "SentenceEncoder", validation: "Dataset | None") -> float:

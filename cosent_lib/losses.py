@@ -6,7 +6,7 @@ under autocast; a zero vector has cosine 0 and receives no gradient.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,14 +14,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosent_lib.item_losses import circle_loss, cross_entropy, multilabel_loss
-from cosent_lib.pair_loss import PairLoss, cosine
-from cosent_lib.ranking_losses import AnglELoss, CoSENTLoss, MultipleNegativesRankingLoss, PairwiseLogisticLoss
+from cosent_lib.pair_loss import PairLoss, SummedLoss, cosine
+from cosent_lib.ranking_losses import (
+    AnglELoss,
+    CoSENTLoss,
+    MultipleNegativesRankingLoss,
+    PairwiseLogisticLoss,
+    PowerMeanLoss,
+)
 from cosent_lib.scale import suggest_scale
 
 __all__ = [
     "LOSSES", "AnglELoss", "CoSENTLoss", "CosineEmbeddingLoss", "CosineSimilarityLoss", "MultipleNegativesRankingLoss",
-    "PairLoss", "PairwiseLogisticLoss", "SoftmaxLoss", "circle_loss", "cosine", "cross_entropy", "make_loss",
-    "multilabel_loss", "suggest_scale",
+    "PairLoss", "PairwiseLogisticLoss", "PowerMeanLoss", "SoftmaxLoss", "SummedLoss", "circle_loss", "cosine",
+    "cross_entropy", "make_loss", "multilabel_loss", "suggest_scale",
 ]  # fmt: skip
 
 FEATURES = ("u", "v", "|u-v|", "u*v")
@@ -128,6 +134,7 @@ LOSSES: dict[str, tuple[type[PairLoss], dict[str, float]]] = {
     "sbert": (SoftmaxLoss, {}),
     "cosent": (CoSENTLoss, {}),
     "ranknet": (PairwiseLogisticLoss, {}),
+    "power_mean": (PowerMeanLoss, {}),
     "angle": (AnglELoss, {}),
     "mnrl": (MultipleNegativesRankingLoss, {}),
 }
@@ -138,15 +145,20 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
     """Make a loss by its name.
 
     Args:
-        name: a key of ``LOSSES``.
+        name: a key of ``LOSSES``, or several joined by ``+``: their sum (:class:`SummedLoss`).
         encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``).
-        options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``.
+        options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``; of a sum with the part's name before
+            them, and its weight (1): ``cosent_scale=5, mnrl_weight=0.5``.
 
     Raises:
         ValueError: for an unknown name or option, listing what there is, or an option of the wrong type or range.
     """
+    if "+" in name:
+        return _make_sum(name, encoder, options)
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}")
+        raise ValueError(
+            f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}, or a sum of them, as in cosent+mnrl"
+        )
     kind, preset = LOSSES[name]
     annotations = {option: known.annotation for option, known in inspect.signature(kind).parameters.items()}
     # cosine_linear is cosine_margin at -1: a margin given to it would make it another loss under its name
@@ -160,6 +172,24 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
     if kind is SoftmaxLoss:
         arguments["dim"] = encoder.dim
     return kind(**arguments)
+
+
+def _make_sum(name: str, encoder: Any, options: Mapping[str, Any]) -> SummedLoss:
+    """The sum called, say, ``cosent+mnrl``."""
+    names = name.split("+")
+    if len(set(names)) < len(names):
+        raise ValueError(f"loss {name!r} names a part twice; give it a weight instead")
+    own: dict[str, dict[str, Any]] = {part: {} for part in names}
+    for option, value in options.items():
+        owners = [part for part in names if option.startswith(f"{part}_")]
+        if not owners:
+            raise ValueError(f"option {option} of loss {name!r} must begin with a part's name, as in {names[0]}_scale")
+        part = max(owners, key=len)
+        own[part][option.removeprefix(f"{part}_")] = value
+    weights = {part: given.pop("weight") for part, given in own.items() if "weight" in given}
+    for part, weight in weights.items():
+        _check_option(name, f"{part}_weight", weight, float)
+    return SummedLoss({part: make_loss(part, encoder, **given) for part, given in own.items()}, weights)
 
 
 def _check_option(loss: str, option: str, value: object, wanted: object) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from cosent_lib.provenance import commit_of_library, hardware, versions
@@ -10,18 +9,16 @@ from cosent_lib.records import NOT_TRAINING_SETTINGS, Record, Run, json_value
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from datasets import Dataset
 
     from cosent_lib.encoders import SentenceEncoder
+    from cosent_lib.pair_loss import PairLoss
     from cosent_lib.training import NonFiniteLoss, TrainingConfig, TrainingResult
 
 HISTORY_POINTS = 200
 
 
-def resolved_settings(
-    pairs: "Dataset", encoder: "SentenceEncoder", loss: "torch.nn.Module", config: "TrainingConfig"
-) -> dict:
+def resolved_settings(pairs: "Dataset", encoder: "SentenceEncoder", loss: "PairLoss", config: "TrainingConfig") -> dict:
     """What the declared settings came to, in full; asked of the code that uses them, not worked out again."""
     from cosent_lib.data import origin
     from cosent_lib.training_setup import PRECISIONS, Objective, make_accelerator, make_optimizers
@@ -38,12 +35,10 @@ def resolved_settings(
         "device": accelerator.device.type,
         "precision": {theirs: ours for ours, theirs in PRECISIONS.items()}[accelerator.mixed_precision],
     }
-    # the options as they stand at the end, so that a learned λ is stated as it came out
-    options = {name: getattr(loss, name) for name in signature(type(loss)).parameters if hasattr(loss, name)}
     return {
         "source": origin(pairs).partition(" ")[0],
         "encoder": encoder.settings(),
-        "loss": {"class": type(loss).__name__} | options,
+        "loss": {"class": type(loss).__name__} | loss.options(),
         "training": {name: value for name, value in training.items() if name not in NOT_TRAINING_SETTINGS},
     }
 

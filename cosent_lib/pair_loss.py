@@ -1,6 +1,9 @@
 """What every loss over sentence pairs shares: a safe cosine, and the checks of its inputs."""
 
-from typing import ClassVar
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +29,11 @@ def cosine(u: Tensor, v: Tensor) -> Tensor:
 class PairLoss(nn.Module):
     """A loss over labelled pairs of sentence vectors."""
 
-    needs_order: ClassVar[bool] = False
+    needs_order: bool = False
     """Whether a batch whose labels are all equal carries no signal."""
-    is_rank_loss: ClassVar[bool] = False
+    is_rank_loss: bool = False
     """Whether the value is a :func:`rank_loss`, so that :func:`inversion_bound` applies to it."""
-    needs_targets: ClassVar[bool] = True
+    needs_targets: bool = True
     """Whether labels are targets, which must lie in [0, 1], and not merely an order."""
 
     def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
@@ -59,6 +62,58 @@ class PairLoss(nn.Module):
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of checked inputs; what a subclass defines."""
         raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of the constructor as they stand now (a learned scale as it came out)."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
+
+
+class SummedLoss(PairLoss):
+    """A weighted sum of losses on the same vectors, as AnglE's training sums three (Li & Li 2023, eq. 8). Chapter 12.
+
+    A part that a batch teaches nothing (no positives, or no order) adds nothing there.
+
+    Args:
+        parts: the losses by name.
+        weights: a number for each name, 1 where it is missing.
+
+    Raises:
+        ValueError: for fewer than two parts, or a weight that is not a positive finite number.
+    """
+
+    def __init__(self, parts: Mapping[str, "PairLoss"], weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        if len(parts) < 2:
+            raise ValueError(f"a sum needs at least two losses, got {len(parts)}: {', '.join(parts)}")
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in parts}
+        for name, weight in self.weights.items():
+            if not (weight > 0 and math.isfinite(weight)):
+                raise ValueError(f"the weight of {name} must be a positive finite number, got {weight}")
+        self.parts = nn.ModuleDict(dict(parts))
+        self.needs_order = all(part.needs_order for part in parts.values())
+        self.needs_targets = any(part.needs_targets for part in parts.values())
+
+    def teaches(self, labels: Tensor) -> bool:
+        """See :meth:`PairLoss.teaches`: whether any part is taught something."""
+        return any(part.teaches(labels) for part in self._parts().values())
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        taught = {name: part for name, part in self._parts().items() if part.teaches(labels)}
+        if not taught:
+            return (u.sum() + v.sum()) * 0
+        return torch.stack([self.weights[name] * part.compute(u, v, labels) for name, part in taught.items()]).sum()
+
+    def options(self) -> dict[str, Any]:
+        """``NAME_OPTION`` of every part, and ``NAME_weight``."""
+        found: dict[str, Any] = {}
+        for name, part in self._parts().items():
+            found |= {f"{name}_{option}": value for option, value in part.options().items()}
+            found[f"{name}_weight"] = self.weights[name]
+        return found
+
+    def _parts(self) -> dict[str, PairLoss]:
+        return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}
 
 
 def _check_targets(labels: Tensor) -> None:

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosent_lib.pair_loss import PairLoss, cosine, unit
-from cosent_lib.ranking import NoDemandedPairsWarning, rank_loss
+from cosent_lib.power_mean import power_mean_rank_loss
+from cosent_lib.ranking import NoDemandedPairsWarning, compute_dtype, rank_loss
 
 
 class ScaledLoss(PairLoss):
@@ -50,27 +51,32 @@ class CoSENTLoss(ScaledLoss):
         scale: λ, customarily 20; ``suggest_scale`` computes one.
         margin: demanded gap of cosines for a label gap of 1; not negative.
         learn_scale: train λ too.
+        flat: leave the 1 out, log Σ instead of log(1 + Σ), so that the gradient does not fade however well a batch is
+            ordered (the form of FlatNCE, Chen et al. 2021, arXiv 2107.01152). The value may be negative.
 
     Raises:
         ValueError: for a scale or a margin outside its range.
 
-    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapter 8.
+    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapters 8 and 12.
     """
 
     needs_order = True
-    is_rank_loss = True
 
-    def __init__(self, scale: float = 20.0, margin: float = 0.0, learn_scale: bool = False) -> None:
+    def __init__(self, scale: float = 20.0, margin: float = 0.0, learn_scale: bool = False, flat: bool = False) -> None:
         super().__init__(scale, learn_scale)
         if not (margin >= 0 and math.isfinite(margin)):
             raise ValueError(f"margin must be a finite number >= 0, got {margin}")
-        self.margin = margin
+        self.margin, self.flat = margin, flat
+        self.is_rank_loss = not flat
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
         c = cosine(u, v)
         if self.margin:
             c = c - self.margin * labels.to(c.dtype)
+        if self.flat and self.teaches(labels):
+            loss = rank_loss(self.scaled(c).to(compute_dtype(c)), labels)  # float64 keeps a tiny Σ beside the 1
+            return (loss + (-torch.expm1(-loss)).log()).to(c.dtype)  # log(e^L − 1), never overflowing
         return rank_loss(self.scaled(c), labels)
 
 
@@ -93,6 +99,39 @@ class PairwiseLogisticLoss(ScaledLoss):
             _warn_nothing_demanded("PairwiseLogisticLoss", f"{labels.numel()} pairs with equal labels")
             return scores.sum() * 0
         return F.softplus(scores[low] - scores[high]).mean()
+
+
+class PowerMeanLoss(ScaledLoss):
+    """:func:`cosent_lib.power_mean.power_mean_rank_loss` of λ·cos(u, v): a dial from CoSENT to RankNet and beyond.
+
+    Time and memory grow with the number of demanded pairs, at most batch²/2. Without any, it is 0 with zero gradients,
+    and warns.
+
+    Args:
+        scale: λ: how fast pairs in right order are left alone.
+        exponent: κ: 1 is the logarithm of the mean (CoSENT's form), 0 the mean of the logarithms (RankNet), −1 the
+            logarithm of the smoothed share of pairs in right order.
+        learn_scale: train λ too.
+
+    Raises:
+        ValueError: for a scale or an exponent outside its range.
+
+    Source: Chapter 9.
+    """
+
+    needs_order = True
+
+    def __init__(self, scale: float = 20.0, exponent: float = 0.0, learn_scale: bool = False) -> None:
+        super().__init__(scale, learn_scale)
+        if not math.isfinite(exponent):
+            raise ValueError(f"exponent (κ) must be a finite number, got {exponent}")
+        self.exponent = exponent
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        if not self.teaches(labels):
+            _warn_nothing_demanded("PowerMeanLoss", f"{labels.numel()} pairs with equal labels")
+        return power_mean_rank_loss(self.scaled(cosine(u, v)), labels, self.exponent)
 
 
 class AnglELoss(ScaledLoss):

@@ -13,6 +13,7 @@ from cosent_lib.records import Run
 from cosent_lib.runner import Plan
 from cosent_lib.suite_entries import ALL_LOSSES, RATES, SCALES, Entry, dial_entry, grid
 from cosent_lib.suites_pairs import SENTENCE_PAIRS
+from cosent_lib.suites_table import TABLE_SUITES
 
 __all__ = ["ALL_LOSSES", "SUITES", "Entry", "grid", "suite_entries", "suite_plan", "suite_rows", "suite_runs"]
 
@@ -94,7 +95,7 @@ def _contenders(ordinal: bool) -> list[Contender]:
 
 
 SUITES: dict[str, Callable[[], Iterator[Run | Entry]]] = {
-    "builtin": builtin, "spine": spine, "main": main, **SENTENCE_PAIRS
+    "builtin": builtin, "spine": spine, "main": main, **SENTENCE_PAIRS, **TABLE_SUITES
 }  # fmt: skip
 
 

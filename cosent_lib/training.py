@@ -219,7 +219,7 @@ class _Loop:
 
     def set_learning_rates(self, step: int) -> None:
         """A function of the step alone, so that a resumed run needs no scheduler state."""
-        factor = learning_rate_factor(step, self.total, self.config.warmup_ratio)
+        factor = learning_rate_factor(step, self.total, self.config.warmup_ratio, self.config.schedule)
         for group in self.groups:
             group["lr"] = group["peak_lr"] * factor
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Watch = Callable[["SentenceEncoder", nn.Module], Mapping[str, float | None]]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate's
 SELECTION_METRICS = ("spearman", "pearson", "auc")
+SCHEDULES = ("linear", "constant")
 LOSS_LEARNING_RATE = 1e-3
 
 
@@ -41,7 +42,8 @@ class TrainingConfig:
         learning_rate: of the encoder at its height; None is the encoder's own default.
         loss_learning_rate: of the loss's own parameters (a learned scale, Sentence-BERT's classifier); None is the
             larger of the encoder's and 1e-3, because they start from nothing. They have no weight decay.
-        warmup_ratio: share of the steps over which the rate rises linearly; it then falls linearly towards 0.
+        warmup_ratio: share of the steps over which the rate rises linearly.
+        schedule: what the rate does then: ``linear``, it falls towards 0; ``constant``, it stays.
         weight_decay: of AdamW, on the parameters that the encoder names. Sparse parameters have none.
         max_grad_norm: the gradient of all dense parameters together is scaled down to this norm; None: never.
         seed: of shuffling and dropout.
@@ -67,6 +69,7 @@ class TrainingConfig:
     learning_rate: float | None = None
     loss_learning_rate: float | None = None
     warmup_ratio: float = 0.1
+    schedule: str = "linear"
     weight_decay: float = 0.01
     max_grad_norm: float | None = 1.0
     seed: int = 0
@@ -100,6 +103,7 @@ class TrainingConfig:
             ("precision", ("auto", *PRECISIONS)),
             ("selection_metric", SELECTION_METRICS),
             ("batches", BATCHES),
+            ("schedule", SCHEDULES),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -232,12 +236,14 @@ def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Modul
     }
 
 
-def learning_rate_factor(step: int, total: int, warmup_ratio: float) -> float:
-    """The share of its full learning rate at which ``step`` (1 … total) is taken: linear up, then linear down.
+def learning_rate_factor(step: int, total: int, warmup_ratio: float, schedule: str = "linear") -> float:
+    """The share of its full learning rate at which ``step`` (1 … total) is taken: linear up, then down or level.
 
     The first step is taken at 1/warm-up and the last above 0, so that no step is wasted.
     """
     warmup = math.ceil(warmup_ratio * total)
     if step <= warmup:
         return step / warmup
+    if schedule == "constant":
+        return 1.0
     return (total - step + 1) / (total - warmup)

@@ -55,22 +55,33 @@ def watch_geometry(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> d
     return dict(geometry(vectors[np.linalg.norm(vectors, axis=1) > 0]))
 
 
+def watch_test(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict[str, float | None]:
+    """``test_spearman``, for an experiment on what choosing by it would gain; nothing here chooses by it."""
+    return {"test_spearman": evaluate(encoder, pairs)["spearman"]}
+
+
 WATCHES: dict[str, Callable[[SentenceEncoder, nn.Module, Pairs], dict[str, float | None]]] = {
-    "classifier": watch_classifier, "scale": watch_scale, "geometry": watch_geometry
+    "classifier": watch_classifier, "scale": watch_scale, "geometry": watch_geometry,
+    "test": watch_test,
 }  # fmt: skip
 
 
-def make_watch(names: Sequence[str], pairs: Pairs) -> Watch:
-    """One callable for `train` that watches all of ``names`` on ``pairs``.
+def make_watch(names: Sequence[str], pairs: Pairs, test: Pairs | None = None) -> Watch:
+    """One callable for `train` that watches all of ``names`` on ``pairs``, and ``test`` on the pairs given as such.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or ``test`` without test pairs.
     """
     unknown = [name for name in names if name not in WATCHES]
     if unknown:
         raise ValueError(f"unknown watch {unknown[0]!r}, expected some of: {', '.join(WATCHES)}")
+    if "test" in names and test is None:
+        raise ValueError("watch 'test' needs test pairs, and the run loads none (judge_test=False?)")
+    places = {name: test if name == "test" else pairs for name in names}
 
     def watch(encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:
-        return {key: value for name in names for key, value in WATCHES[name](encoder, loss, pairs).items()}
+        return {
+            key: value for name, place in places.items() for key, value in WATCHES[name](encoder, loss, place).items()
+        }
 
     return watch

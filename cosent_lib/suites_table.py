@@ -33,6 +33,12 @@ def flips() -> Iterator[Run]:
         yield from grid(
             "flips", tasks=[task], encoder="static", losses=[loss], seeds=SEEDS, training=training, alter=alter
         )
+    # the built-in corpus, whose labels are right and whose hard negatives are hard; none can be suggested there
+    for rate, loss in product((0.0, 0.1, 0.2, 0.3), losses[:3]):
+        yield from grid(
+            "flips", tasks=["builtin"], encoder="static", encoder_options={"dim": 64}, losses=[loss], seeds=SEEDS,
+            training={"max_steps": 600}, alter={"flip": rate} if rate else {}, also_judge=("builtin_graded/test",),
+        )  # fmt: skip
 
 
 # The family: label, loss, its options as a function of the one number that is tuned

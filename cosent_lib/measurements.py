@@ -42,6 +42,7 @@ MEASUREMENTS: dict[str, str] = {
     "untrained_scale": "cosent_lib.scale_measurements:untrained_scale",
     "scale_by_size": "cosent_lib.scale_measurements:scale_by_size",
     "contradiction_pull": "cosent_lib.contradiction_measurements:contradiction_pull",
+    "pull_on_flipped": "cosent_lib.noise_measurements:pull_on_flipped",
     "question_cosines": "cosent_lib.encoder_measurements:question_cosines",
     "pooling_comparison": "cosent_lib.encoder_measurements:pooling_comparison",
     "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",
@@ -74,6 +75,10 @@ TURNED: list[dict[str, Any]] = [{"features": ["|u-v|"], "start": -0.5}]
 STARTED: dict[str, dict[str, Any]] = {
     "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
 }  # fmt: skip
+FLIPPED: list[dict[str, Any]] = [
+    *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
+    {"loss": "cosent", "scale": 20.0},
+]
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
@@ -87,6 +92,11 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("untrained_scale", {"task": "stsb_en", "encoder": "minilm"}),
     ("scale_by_size", {"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}),
     ("contradiction_pull", {"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}),
+    *(
+        ("pull_on_flipped", {"task": task, "flip": flip, "losses": FLIPPED, "seeds": [0, 1, 2], **options})
+        for task, options in (("bq", {"epochs": 5}), ("lcqmc", {"epochs": 1, "take": 64_000}))
+        for flip in (0.1, 0.3)
+    ),
     ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
     ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),
     ("pooling_comparison", {"encoder": "minilm", "task": "stsb_en", "split": "test", "batch_size": 32}),

@@ -48,7 +48,7 @@ def pull_on_flipped(
         points: looks along training, besides the one before it.
 
     Returns:
-        dict: ``rows``, one for each loss, seed and look: the loss's own settings, ``seed``, ``step``, ``flipped`` (their
+        dict: ``rows``, one for each loss, seed and look: its settings, ``seed``, ``step``, ``flipped`` (their
         share of the training pairs looked at), ``pull`` (their share of all weight), ``effective_share`` (of the
         demanded pairs of a batch, (Σw)²/(P·Σw²): 1 where all pull alike), ``spearman`` on validation.
     """

@@ -93,9 +93,8 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("scale_by_size", {"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}),
     ("contradiction_pull", {"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}),
     *(
-        ("pull_on_flipped", {"task": task, "flip": flip, "losses": FLIPPED, "seeds": [0, 1, 2], **options})
+        ("pull_on_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED, "seeds": [0, 1], **options})
         for task, options in (("bq", {"epochs": 5}), ("lcqmc", {"epochs": 1, "take": 64_000}))
-        for flip in (0.1, 0.3)
     ),
     ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
     ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),

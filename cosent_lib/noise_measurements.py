@@ -29,7 +29,7 @@ def pull_on_flipped(
     epochs: int,
     take: int | None = None,
     batch_size: int = 64,
-    points: int = 8,
+    points: int = 4,
 ) -> dict[str, Any]:
     """Flip a share of the training labels, train with each loss, and ask along the way which pairs pull.
 

@@ -133,6 +133,8 @@ def minilm() -> Iterator[Run]:
         (scale, {"scale": 20.0}, 2e-5, 1), (scale, {"scale": "suggested"}, 5e-5, 1), (squared, {}, 5e-5, 1),
         ("ranknet", {"scale": 20.0}, 2e-5, 0), (scale, {"scale": 10.0}, 2e-5, 0),
         ("sbert", {"num_labels": 6}, 2e-5, 1), ("cosine_margin", {}, 2e-5, 1), ("ranknet", {"scale": 20.0}, 2e-5, 1),
+        ("power_mean", {"scale": 20.0, "exponent": -1.0}, 2e-5, 0),
+        ("power_mean", {"scale": 20.0, "exponent": -1.0}, 2e-5, 1),
     ):  # fmt: skip
         yield from _minilm(loss, options, rate, seed)
 

@@ -66,13 +66,13 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
     Source: Chapters 3, 8 and 13; Su 2022 (8847).
     """
     if validate:
-        _check_form(scores, labels)
+        check_form(scores, labels)
     all_scores, all_labels, own = scores, labels.detach(), slice(None)
     if group is not None:
         all_scores, all_labels, own = gather_items(scores, all_labels, group)
     if validate:
         # After the exchange: every rank sees the same values, so all raise together and none is left waiting.
-        _check_values(all_scores.detach(), all_labels)
+        check_values(all_scores.detach(), all_labels, "rank_loss")
     if scores.requires_grad and torch.is_grad_enabled():
         return _RankLoss.apply(scores, all_scores.detach(), all_labels, own)[0]
     return _value_and_gradient(all_scores, all_labels)[0].to(_result_dtype(scores))
@@ -238,7 +238,8 @@ def _result_dtype(scores: Tensor) -> torch.dtype:
     return torch.float64 if scores.dtype == torch.float64 else torch.float32
 
 
-def _check_form(scores: Tensor, labels: Tensor) -> None:
+def check_form(scores: Tensor, labels: Tensor) -> None:
+    """Refuse scores and labels of the wrong type, shape or place, with a ``ValueError`` that says which."""
     if not scores.is_floating_point():
         raise ValueError(f"scores must be floating point, got {scores.dtype}: convert them with scores.float()")
     if labels.is_complex():
@@ -251,7 +252,8 @@ def _check_form(scores: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels are on {labels.device}, scores on {scores.device}: move them together")
 
 
-def _check_values(scores: Tensor, labels: Tensor) -> None:
+def check_values(scores: Tensor, labels: Tensor, loss: str) -> None:
+    """Refuse values that are not finite; warn the caller of the loss where the labels demand no order."""
     for name, values in (("scores", scores), ("labels", labels)):
         if not bool(values.isfinite().all()):
             wrong = (~values.isfinite()).nonzero().flatten().tolist()
@@ -262,7 +264,7 @@ def _check_values(scores: Tensor, labels: Tensor) -> None:
     if labels.numel() < 2 or bool((labels == labels[0]).all()):
         what = "there are fewer than two items" if labels.numel() < 2 else "all labels are equal"
         warnings.warn(
-            f"rank_loss: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
+            f"{loss}: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
             NoDemandedPairsWarning,
             stacklevel=3,
         )

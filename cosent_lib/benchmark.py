@@ -267,8 +267,10 @@ def _loss_options(run: Run, suggested: Callable[[], float]) -> dict[str, Any]:
     """The declared options, the run's seed for a loss that draws parameters, and λ where it is to be suggested."""
     from cosent_lib.losses import LOSSES
 
-    draws = run.loss in LOSSES and "seed" in signature(LOSSES[run.loss][0]).parameters
-    options = ({"seed": run.seed} if draws else {}) | dict(run.loss_options)
+    parts = run.loss.split("+")
+    draws = [part for part in parts if part in LOSSES and "seed" in signature(LOSSES[part][0]).parameters]
+    seeds = {"seed" if len(parts) == 1 else f"{part}_seed": run.seed for part in draws}
+    options = seeds | dict(run.loss_options)
     return {name: suggested() if value == SUGGESTED else value for name, value in options.items()}
 
 

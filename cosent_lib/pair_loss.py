@@ -78,13 +78,19 @@ class SummedLoss(PairLoss):
         weights: a number for each name, 1 where it is missing.
 
     Raises:
-        ValueError: for fewer than two parts, or a weight that is not a positive finite number.
+        ValueError: for fewer than two parts, a part that is no :class:`PairLoss`, a weight of no part, or one that is
+            not a positive finite number.
     """
 
     def __init__(self, parts: Mapping[str, "PairLoss"], weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         if len(parts) < 2:
-            raise ValueError(f"a sum needs at least two losses, got {len(parts)}: {', '.join(parts)}")
+            raise ValueError(f"a sum needs at least two losses, got {len(parts)}: {', '.join(parts) or 'none'}")
+        for name, part in parts.items():
+            if not isinstance(part, PairLoss):
+                raise ValueError(f"part {name} of a sum must be a PairLoss, got {type(part).__name__}")
+        if unknown := sorted(set(weights or {}) - set(parts)):
+            raise ValueError(f"a weight is given for {unknown[0]}, which is no part: there are {', '.join(parts)}")
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in parts}
         for name, weight in self.weights.items():
             if not (weight > 0 and math.isfinite(weight)):

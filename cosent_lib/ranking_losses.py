@@ -75,9 +75,16 @@ class CoSENTLoss(ScaledLoss):
         if self.margin:
             c = c - self.margin * labels.to(c.dtype)
         if self.flat and self.teaches(labels):
-            loss = rank_loss(self.scaled(c).to(compute_dtype(c)), labels)  # float64 keeps a tiny Σ beside the 1
-            return (loss + (-torch.expm1(-loss)).log()).to(c.dtype)  # log(e^L − 1), never overflowing
+            return self._log_sum(self.scaled(c).to(compute_dtype(c)), labels).to(c.dtype)
         return rank_loss(self.scaled(c), labels)
+
+    def _log_sum(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return log Σ, from log(1 + Σ) as long as float64 has room for a Σ so small, else from the pairs."""
+        loss = rank_loss(scores, labels)
+        if float(loss.detach()) > 1e-200:
+            return loss + (-torch.expm1(-loss)).log()  # log(e^L − 1), never overflowing
+        low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+        return (scores[low] - scores[high]).logsumexp(0)
 
 
 class PairwiseLogisticLoss(ScaledLoss):
@@ -129,8 +136,6 @@ class PowerMeanLoss(ScaledLoss):
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
-        if not self.teaches(labels):
-            _warn_nothing_demanded("PowerMeanLoss", f"{labels.numel()} pairs with equal labels")
         return power_mean_rank_loss(self.scaled(cosine(u, v)), labels, self.exponent)
 
 

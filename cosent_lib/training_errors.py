@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from cosent_lib.batches import Batch
+from cosent_lib.pair_loss import SummedLoss
 from cosent_lib.training_setup import Objective, TrainingConfig, TrainingResult
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ class StopBetweenSteps:
 
 def warn_of_accumulation(loss: nn.Module, config: TrainingConfig) -> None:
     """Say that gradient accumulation does not give a ranking loss what a larger batch would."""
-    if config.accumulation_steps > 1 and (getattr(loss, "needs_order", False) or getattr(loss, "is_rank_loss", False)):
+    parts = loss.parts.values() if isinstance(loss, SummedLoss) else [loss]
+    ranks = any(getattr(part, "needs_order", False) or getattr(part, "is_rank_loss", False) for part in parts)
+    if config.accumulation_steps > 1 and ranks:
         warnings.warn(
             f"accumulation_steps={config.accumulation_steps} is not a larger batch for {type(loss).__name__}: pairs of "
             f"different batches are never compared; for more comparisons raise batch_size (now {config.batch_size})",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cosent_lib.batches import BATCHES
+from cosent_lib.pair_loss import SummedLoss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,13 +228,23 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
 def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:
     """What a run must share with the one whose checkpoint it takes up, but for the pairs."""
     elsewhere = ("output_dir", "checkpoint_steps", "progress", "device")  # these change nothing that is computed
-    options = {name: vars(loss).get(name, vars(loss).get(f"_{name}")) for name in signature(type(loss)).parameters}
     return {name: value for name, value in asdict(config).items() if name not in elsewhere} | {
         "encoder": encoder.name,
         "encoder_options": getattr(encoder, "settings", dict)(),
         "loss": type(loss).__name__,
-        "loss_options": {k: v for k, v in options.items() if isinstance(v, (bool, int, float, str, tuple))},
+        "loss_options": _given_to(loss),
     }
+
+
+def _given_to(loss: nn.Module) -> dict[str, Any]:
+    """What the constructor of a loss was given (a learned scale as it began); of a sum what its parts were given."""
+    if isinstance(loss, SummedLoss):
+        parts = {
+            f"{part}_{name}": value for part, each in loss.parts.items() for name, value in _given_to(each).items()
+        }
+        return parts | {f"{part}_weight": weight for part, weight in loss.weights.items()}
+    options = {name: vars(loss).get(name, vars(loss).get(f"_{name}")) for name in signature(type(loss)).parameters}
+    return {name: value for name, value in options.items() if isinstance(value, (bool, int, float, str, tuple))}
 
 
 def learning_rate_factor(step: int, total: int, warmup_ratio: float, schedule: str = "linear") -> float:

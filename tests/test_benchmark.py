@@ -572,6 +572,37 @@ def test_learned_scale_is_recorded_as_it_ended(own):
     assert record.resolved["loss"]["scale"] != pytest.approx(20, abs=1e-3)
 
 
+def test_a_sum_of_losses_is_recorded_with_the_options_of_its_parts(own):
+    options = {"mnrl_scale": 5.0, "sbert_weight": 0.5}
+    record = benchmark.execute(make_run(task=own, loss="cosent+mnrl+sbert", loss_options=options), progress=False)
+    assert record.resolved["loss"] == {
+        "class": "SummedLoss", "cosent_scale": 20.0, "cosent_margin": 0.0, "cosent_flat": False, "cosent_weight": 1.0,
+        "mnrl_scale": 5.0, "mnrl_weight": 1.0, "sbert_num_labels": 2, "sbert_features": ["u", "v", "|u-v|"],
+        "sbert_weight": 0.5,
+    }  # fmt: skip
+    assert record.resolved["training"]["loss_learning_rate"] > 0
+    assert "cosent+mnrl+sbert mnrl_scale=5.0 sbert_weight=0.5" in str(record.run)
+
+
+def test_seed_and_suggested_scale_reach_the_parts_of_a_sum(own, monkeypatch):
+    monkeypatch.setattr(benchmark, "_suggested", lambda *_: 7.5)
+    import cosent_lib.losses
+
+    made, make = [], cosent_lib.losses.make_loss
+
+    def make_loss(name, encoder, **options):
+        made.append((name, options))
+        return make(name, encoder, **options)
+
+    monkeypatch.setattr(cosent_lib.losses, "make_loss", make_loss)
+    run = make_run(task=own, loss="cosent+sbert", loss_options={"cosent_scale": "suggested"}, seed=7)
+    record = benchmark.execute(run, progress=False)
+    assert record.resolved["loss"]["cosent_scale"] == 7.5
+    assert made.count(("sbert", {"seed": 7})) == 2  # for the check before loading, and for training
+    with pytest.raises(ValueError, match="loss 'mnrl' has no option margni"):
+        benchmark.execute(make_run(task=own, loss="cosent+mnrl", loss_options={"mnrl_margni": 1}), progress=False)
+
+
 def test_history_is_thinned_with_first_and_last():
     import pandas as pd
 

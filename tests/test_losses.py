@@ -1,6 +1,7 @@
 """Every loss against torch, sentence-transformers, the original masked-matrix code, or a case worked out by hand."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from cosent_lib.losses import (
     CosineSimilarityLoss,
     MultipleNegativesRankingLoss,
     PairwiseLogisticLoss,
+    PowerMeanLoss,
     SoftmaxLoss,
+    SummedLoss,
     circle_loss,
     cosine,
     cross_entropy,
@@ -154,7 +157,9 @@ def test_margin_shifts_the_scores_by_the_label() -> None:
     torch.testing.assert_close(CoSENTLoss(20.0, margin=0.1)(u, v, labels), expected)
 
 
-@pytest.mark.parametrize("kind", [CoSENTLoss, PairwiseLogisticLoss, AnglELoss, MultipleNegativesRankingLoss])
+@pytest.mark.parametrize(
+    "kind", [CoSENTLoss, PairwiseLogisticLoss, PowerMeanLoss, AnglELoss, MultipleNegativesRankingLoss]
+)
 def test_learned_scale_gets_the_gradient_of_lambda(kind: type[CoSENTLoss]) -> None:
     u, v, labels = batch(16)
     loss = kind(10.0, learn_scale=True)
@@ -238,7 +243,7 @@ def test_half_precision_vectors_give_the_float32_loss_of_the_same_numbers(name: 
     assert torch.equal(loss(u, v, labels), loss(u.float(), v.float(), labels))
 
 
-@pytest.mark.parametrize("name", ["cosent", "ranknet", "angle"])
+@pytest.mark.parametrize("name", ["cosent", "ranknet", "power_mean", "angle"])
 def test_batch_without_order_is_zero_and_warns(name: str) -> None:
     u, v, _ = batch(5)
     u.requires_grad_()
@@ -368,5 +373,197 @@ def test_every_loss_knows_which_batches_teach_it_something() -> None:
     ones, zeros, mixed = torch.ones(4), torch.zeros(4), torch.tensor([0.0, 1.0, 0.0, 1.0])
     taught = {name: [make_loss(name, Encoder()).teaches(y) for y in (ones, zeros, mixed)] for name in LOSSES}
     assert all(row[2] for row in taught.values())
-    assert {name for name, row in taught.items() if not row[0]} == {"cosent", "ranknet", "angle"}
-    assert {name for name, row in taught.items() if not row[1]} == {"cosent", "ranknet", "angle", "mnrl"}
+    order = {"cosent", "ranknet", "power_mean", "angle"}
+    assert {name for name, row in taught.items() if not row[0]} == order
+    assert {name for name, row in taught.items() if not row[1]} == order | {"mnrl"}
+
+
+# --- CoSENT without its 1
+
+
+def ordered(gap: float, n: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of unit vectors in the plane; the positives' cosines stand ``gap`` above the negatives'."""
+    labels = torch.arange(n) % 2
+    angles = torch.acos(torch.where(labels == 1, gap / 2, -gap / 2) + 0.01 * torch.arange(n, dtype=torch.float64) / n)
+    u = torch.tensor([[1.0, 0.0]], dtype=torch.float64).repeat(n, 1)
+    return u, torch.stack([angles.cos(), angles.sin()], 1), labels.double()
+
+
+@pytest.mark.parametrize("graded", [False, True])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 20.0, 200.0])
+def test_flat_cosent_is_the_logarithm_of_the_bare_sum(scale: float, graded: bool) -> None:
+    u, v, labels = batch(20, graded)
+    u.requires_grad_()
+    scores = scale * F.cosine_similarity(u, v)
+    bare = (scores[:, None] - scores[None, :])[labels[:, None] < labels[None, :]].logsumexp(0)
+    flat = CoSENTLoss(scale, flat=True)(u, v, labels)
+    torch.testing.assert_close(flat, bare, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradients(flat, u), gradients(bare, u), rtol=1e-10, atol=1e-12)
+    if scale < 200:
+        torch.testing.assert_close(flat, CoSENTLoss(scale)(u, v, labels).expm1().log(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 1.9])
+@pytest.mark.parametrize("scale", [20.0, 60.0, 300.0, 3000.0])
+def test_the_gradient_of_flat_cosent_does_not_fade(scale: float, gap: float) -> None:
+    """With Σ down to e^−5700, where log(1 + Σ) has no gradient left to give."""
+    u, v, labels = ordered(gap)
+    v.requires_grad_()
+    flat, plain = CoSENTLoss(scale, flat=True), CoSENTLoss(scale)
+    value, c = flat(u, v, labels), cosine(u, v).detach().requires_grad_()
+    assert float(value.detach()) == pytest.approx(
+        float((scale * (c[labels == 0][:, None] - c[labels == 1])).logsumexp((0, 1)).detach()), rel=1e-9
+    )
+    # the pulls on the negatives sum to λ, however well the batch is ordered
+    negatives = torch.autograd.grad((scale * (c[labels == 0][:, None] - c[labels == 1])).logsumexp((0, 1)), c)[0]
+    assert float(negatives[labels == 0].sum()) == pytest.approx(scale)
+    (got,), (faded,) = gradients(value, v), gradients(plain(u, v, labels), v)
+    through = torch.autograd.grad((cosine(u, v) * negatives).sum(), v)[0]
+    torch.testing.assert_close(got, through, rtol=1e-9, atol=1e-9)
+    assert float(faded.norm()) < float(got.norm())
+    if scale * gap > 30:
+        assert float(faded.norm()) < 1e-10 * float(got.norm())
+
+
+def test_flat_cosent_in_float32_keeps_a_sum_of_1e_12_beside_the_1() -> None:
+    u, v, labels = ordered(1.5)
+    narrow = CoSENTLoss(20.0, flat=True)(u.float(), v.float(), labels.float())
+    wide = CoSENTLoss(20.0, flat=True)(u, v, labels)
+    assert narrow.dtype == torch.float32
+    assert float(wide) < math.log(1e-12)
+    assert float(narrow) == pytest.approx(float(wide), abs=1e-4)
+
+
+def test_flat_cosent_without_order_is_zero_and_warns() -> None:
+    u, v, _ = batch(5)
+    u.requires_grad_()
+    with pytest.warns(NoDemandedPairsWarning):
+        loss = CoSENTLoss(flat=True)(u, v, torch.ones(5))
+    assert float(loss.detach()) == 0
+    assert float(gradients(loss, u)[0].abs().max()) == 0
+
+
+def test_flat_cosent_has_no_inversion_bound_and_takes_margin_and_learned_scale() -> None:
+    assert CoSENTLoss().is_rank_loss
+    assert not CoSENTLoss(flat=True).is_rank_loss
+    u, v, labels = batch(10, graded=True)
+    shifted = rank_loss(20 * (F.cosine_similarity(u, v) - 0.1 * labels), labels).expm1().log()
+    torch.testing.assert_close(CoSENTLoss(20.0, margin=0.1, flat=True)(u, v, labels), shifted)
+    learned = CoSENTLoss(20.0, learn_scale=True, flat=True)
+    learned(u, v, labels).backward()
+    assert float(learned.log_scale.grad.abs()) > 0
+
+
+# --- sums of losses
+
+
+PARTS = {"cosent": CoSENTLoss(20.0), "mnrl": MultipleNegativesRankingLoss(10.0), "sbert": SoftmaxLoss(6)}
+
+
+def test_a_sum_is_the_weighted_sum_of_its_parts_and_so_is_its_gradient() -> None:
+    u, v, labels = batch(12)
+    u, v = u.float().requires_grad_(), v.float().requires_grad_()
+    weights = {"mnrl": 0.5, "sbert": 3.0}
+    total = SummedLoss(PARTS, weights)(u, v, labels)
+    parts = {name: part(u, v, labels) for name, part in PARTS.items()}
+    by_hand = parts["cosent"] + 0.5 * parts["mnrl"] + 3 * parts["sbert"]
+    torch.testing.assert_close(total, by_hand)
+    own = [u, v, *PARTS["sbert"].parameters()]
+    torch.testing.assert_close(gradients(total, *own), gradients(by_hand, *own))
+
+
+def test_a_sum_by_its_name_gives_each_part_its_options() -> None:
+    u, v, labels = batch(12)
+    loss = make_loss(
+        "cosent+cosine_margin+sbert", Encoder(),
+        cosent_scale=5, cosent_flat=True, cosine_margin_margin=0.3, cosine_margin_weight=2.0, sbert_num_labels=3,
+        sbert_features=["u", "v"],
+    )  # fmt: skip
+    assert isinstance(loss, SummedLoss)
+    by_hand = (
+        CoSENTLoss(5.0, flat=True)(u, v, labels)
+        + 2 * CosineEmbeddingLoss(0.3)(u, v, labels)
+        + SoftmaxLoss(6, 3, ("u", "v"))(u.float(), v.float(), labels)
+    )
+    torch.testing.assert_close(float(loss(u.float(), v.float(), labels)), float(by_hand), rtol=1e-5, atol=1e-5)
+    assert loss.options() == {
+        "cosent_scale": 5.0, "cosent_margin": 0.0, "cosent_flat": True, "cosent_weight": 1.0,
+        "cosine_margin_margin": 0.3, "cosine_margin_weight": 2.0,
+        "sbert_num_labels": 3, "sbert_features": ("u", "v"), "sbert_weight": 1.0,
+    }  # fmt: skip
+
+
+def test_a_part_that_is_taught_nothing_adds_nothing_and_does_not_warn() -> None:
+    u, v, _ = batch(5)
+    u.requires_grad_()
+    loss = SummedLoss({"cosent": CoSENTLoss(), "mnrl": MultipleNegativesRankingLoss(20.0)})
+    ones, zeros, middle = torch.ones(5), torch.zeros(5), torch.tensor([0.0, 0.25, 0.0, 0.25, 0.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(loss(u, v, ones), MultipleNegativesRankingLoss(20.0)(u, v, ones))  # no order
+        assert torch.equal(loss(u, v, middle), CoSENTLoss()(u, v, middle))  # no positive
+        nothing = loss(u, v, zeros)
+    assert [loss.teaches(y) for y in (ones, middle, zeros)] == [True, True, False]
+    assert nothing.item() == 0
+    assert float(gradients(nothing, u)[0].abs().max()) == 0
+
+
+def test_what_a_sum_needs_is_what_its_parts_need() -> None:
+    u, v, labels = batch(4)
+    order = SummedLoss({"cosent": CoSENTLoss(), "angle": AnglELoss()})
+    assert (order.needs_order, order.needs_targets, order.is_rank_loss) == (True, False, False)
+    targets = SummedLoss({"cosent": CoSENTLoss(), "mnrl": MultipleNegativesRankingLoss()})
+    assert (targets.needs_order, targets.needs_targets) == (False, True)
+    labels[2] = 5
+    assert order(u, v, labels) > 0
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\]"):
+        targets(u, v, labels)
+    with pytest.raises(ValueError, match="u and v must both have shape"):
+        order(u, v[:3], labels)
+
+
+def test_equals_the_sum_of_sentence_transformers_losses() -> None:
+    losses = pytest.importorskip("sentence_transformers.losses")
+    u, v, labels = batch(25, graded=True)
+    features = [{"sentence_embedding": u}, {"sentence_embedding": v}]
+    theirs = [getattr(losses, name)(Passthrough())(features, labels.double()) for name in ("CoSENTLoss", "AnglELoss")]
+    ours = make_loss("cosent+angle", Encoder(), angle_weight=0.5)(u, v, labels)
+    torch.testing.assert_close(ours, theirs[0] + 0.5 * theirs[1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cosent+cosent", {}, "loss 'cosent.cosent' names a part twice; give it a weight instead"),
+        ("cosent+mnlr", {}, "unknown loss 'mnlr': choose one of"),
+        ("cosent+mnrl", {"scale": 5.0}, "option scale of loss 'cosent.mnrl' must begin with a part's name"),
+        ("cosent+mnrl", {"angle_scale": 5.0}, "option angle_scale of loss 'cosent.mnrl' must begin with a part's name"),
+        ("cosent+mnrl", {"mnrl_margin": 1.0}, "loss 'mnrl' has no option margin: it has scale, learn_scale"),
+        ("cosent+mnrl", {"mnrl_scale": "a"}, "option scale of loss 'mnrl' must be a float, got 'a'"),
+        ("cosent+mnrl", {"mnrl_weight": True}, "option mnrl_weight of loss 'cosent.mnrl' must be a float, got True"),
+        ("cosent+mnrl", {"mnrl_weight": "1"}, "option mnrl_weight of loss 'cosent.mnrl' must be a float, got '1'"),
+        ("cosent+mnrl", {"mnrl_weight": 0}, "the weight of mnrl must be a positive finite number, got 0"),
+        ("cosent+mnrl", {"cosent_weight": -1.0}, "the weight of cosent must be a positive finite number, got -1"),
+        ("cosent+mnrl", {"cosent_weight": math.inf}, "the weight of cosent must be a positive finite number, got inf"),
+        ("cosent+", {}, "unknown loss ''"),
+    ],
+)
+def test_mistakes_in_a_sum_are_named(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_loss(name, Encoder(), **options)
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights", "message"),
+    [
+        ({}, None, "a sum needs at least two losses, got 0: none"),
+        ({"cosent": CoSENTLoss()}, None, "a sum needs at least two losses, got 1: cosent"),
+        ({"a": CoSENTLoss(), "b": torch.nn.MSELoss()}, None, "part b of a sum must be a PairLoss, got MSELoss"),
+        ({"a": CoSENTLoss(), "b": "mnrl"}, None, "part b of a sum must be a PairLoss, got str"),
+        ({"a": CoSENTLoss(), "b": AnglELoss()}, {"c": 2.0}, "a weight is given for c, which is no part: .* a, b"),
+        ({"a": CoSENTLoss(), "b": AnglELoss()}, {"b": math.nan}, "the weight of b must be a positive finite number"),
+    ],
+)
+def test_a_sum_refuses_what_it_cannot_add(parts: dict, weights: dict | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SummedLoss(parts, weights)

@@ -188,6 +188,17 @@ def test_learning_rate_without_and_with_only_warm_up() -> None:
     assert [learning_rate_factor(step, 4, 1) for step in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
 
 
+def test_a_constant_rate_stays_after_its_warm_up() -> None:
+    assert [learning_rate_factor(step, 10, 0.4, "constant") for step in range(1, 11)] == [0.25, 0.5, 0.75] + [1] * 7
+    assert {learning_rate_factor(step, 10, 0, "constant") for step in range(1, 11)} == {1.0}
+    encoder = static(PAIRS)
+    config = quiet(max_steps=20, warmup_ratio=0.25, schedule="constant", learning_rate=0.03)
+    rates = train(encoder, make_loss("cosent", encoder), PAIRS, config).history["learning_rate"].tolist()
+    assert rates == pytest.approx([0.006, 0.012, 0.018, 0.024] + [0.03] * 16)
+    with pytest.raises(ValueError, match="schedule must be one of linear, constant, got 'cosine'"):
+        quiet(schedule="cosine")
+
+
 # --- optimisers ------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +282,16 @@ def test_batches_without_order_are_counted_one_by_one() -> None:
     with pytest.warns(UserWarning, match=rf"{without} of 50 batches"), pytest.warns(UserWarning, match="not a larger"):
         result = train(encoder, make_loss("ranknet", encoder), pairs, quiet(batch_size=4, accumulation_steps=3))
     assert (result.steps, result.batches_without_order) == (17, without)
+
+
+def test_a_sum_that_ranks_warns_of_accumulation_too() -> None:
+    encoder = TinyEncoder()
+    with pytest.warns(UserWarning, match="is not a larger batch for SummedLoss"):
+        train(encoder, make_loss("cosine_squared+cosent", encoder), PAIRS, quiet(max_steps=1, accumulation_steps=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss = make_loss("cosine_squared+cosine_margin", encoder)
+        train(encoder, loss, PAIRS, quiet(max_steps=1, accumulation_steps=2))
 
 
 # --- batches with several levels -------------------------------------------------------------------------------------
@@ -381,7 +402,11 @@ def test_validation_is_once_an_epoch_and_does_not_disturb_training() -> None:
     assert runs[0].history["loss"].tolist() == runs[1].history["loss"].tolist()
 
 
-@pytest.mark.parametrize("name", ["cosent", "ranknet", "angle", "cosine_squared", "cosine_margin", "mnrl"])
+@pytest.mark.parametrize(
+    "name",
+    ["cosent", "ranknet", "power_mean", "angle", "cosine_squared", "cosine_margin", "mnrl", "cosent+mnrl",
+     "cosent+mnrl+angle", "power_mean+sbert"],
+)  # fmt: skip
 def test_losses_teach_the_order(name: str) -> None:
     pairs = make_pairs(600, seed=5)
     encoder = static(pairs)
@@ -867,6 +892,61 @@ def test_a_static_encoder_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert result.history.equals(expected.history)
 
 
+def test_a_sum_goes_on_bit_for_bit_with_its_learned_scales(tmp_path: Path) -> None:
+    def made(encoder: nn.Module) -> nn.Module:
+        return make_loss("cosent+mnrl+sbert", encoder, cosent_learn_scale=True, mnrl_scale=5.0, mnrl_learn_scale=True)
+
+    whole, stopped, again = TinyEncoder(), TinyEncoder(), TinyEncoder()
+    whole_loss, stopped_loss, again_loss = made(whole), made(stopped), made(again)
+    expected = train(whole, whole_loss, PAIRS, quiet(epochs=2), VALIDATION)
+    config = quiet(epochs=2, checkpoint_steps=5, output_dir=tmp_path)
+
+    def cut(*_: Any) -> dict[str, float]:
+        cut.calls = getattr(cut, "calls", 0) + 1
+        if cut.calls == 3:  # step 0, the end of the first epoch, the end of the second
+            raise OSError("power cut")
+        return {}
+
+    with pytest.raises(OSError, match="power cut"):
+        train(stopped, stopped_loss, PAIRS, config, VALIDATION, watch=cut)
+    result = train(again, again_loss, PAIRS, config, VALIDATION, resume_from=tmp_path)
+    assert same(weights(again, again_loss), weights(whole, whole_loss))
+    assert result.history.equals(expected.history)
+    scales = whole_loss.options()
+    assert scales["cosent_scale"] != pytest.approx(20, abs=1e-4)
+    assert scales["mnrl_scale"] != pytest.approx(5, abs=1e-4)
+    # the losses that were cut off hold scales learned so far: no other setting either
+    train(stopped, stopped_loss, PAIRS, config, VALIDATION, resume_from=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cosent+mnrl", {"mnrl_weight": 0.5}, "'mnrl_weight': 2.0.* there, .*'mnrl_weight': 0.5.* now"),
+        ("cosent+mnrl", {"mnrl_weight": 2.0, "cosent_scale": 5.0}, "'cosent_scale': 20.0.* there, .*: 5.0.* now"),
+        ("cosent+angle", {"angle_weight": 2.0}, "'mnrl_scale'.* there, .*'angle_scale'.* now"),
+        ("cosent+mnrl", {"mnrl_weight": 2.0, "cosent_flat": True}, "'cosent_flat': False.* there, .*True.* now"),
+    ],
+)
+def test_a_checkpoint_of_another_sum_is_refused(name: str, options: dict, message: str, tmp_path: Path) -> None:
+    config = quiet(output_dir=tmp_path, max_steps=2)
+    encoder = TinyEncoder()
+    train(encoder, make_loss("cosent+mnrl", encoder, mnrl_weight=2.0), PAIRS, config)
+    with pytest.raises(ValueError, match=rf"other settings \(loss_options: .*{message}"):
+        train(TinyEncoder(), make_loss(name, encoder, **options), PAIRS, config, resume_from=tmp_path)
+
+
+def test_batches_that_teach_a_sum_nothing_are_counted() -> None:
+    pairs = dict(PAIRS, score=[1.0] * 10 + [0.0] * 190)
+    encoder = static(pairs)
+    zeros = sum(not any(Batches(encoder, pairs, 4, 0).at(step)[0].labels.tolist()) for step in range(1, 51))
+    with pytest.warns(UserWarning, match=rf"{zeros} of 50 batches .* taught SummedLoss nothing"):
+        result = train(encoder, make_loss("cosent+mnrl", encoder), pairs, quiet(batch_size=4))
+    assert result.batches_without_order == zeros
+    moved = result.history[result.history["loss"] != 0]
+    assert len(moved) == 50 - zeros
+
+
 def test_a_finished_run_is_only_read(tmp_path: Path) -> None:
     config = quiet(output_dir=tmp_path)
     encoder, again = TinyEncoder(), TinyEncoder(seed=9)
@@ -896,7 +976,7 @@ def test_a_checkpoint_of_other_options_of_the_loss_or_the_encoder_is_refused(tmp
     train(encoder, loss, PAIRS, config)
     assert loss.scale != 5
     train(encoder, loss, PAIRS, config, resume_from=tmp_path)  # a λ that was learned is no other setting
-    with pytest.raises(ValueError, match=r"loss_options: \{'scale': 5.0, 'margin': 0.0\} there, \{'scale': 20.0, 'mar"):
+    with pytest.raises(ValueError, match=r"loss_options: \{'scale': 5.0, .*\} there, \{'scale': 20.0, 'mar"):
         train(static(PAIRS), make_loss("cosent", encoder), PAIRS, config, resume_from=tmp_path)
     other = static(PAIRS, dim=8)
     with pytest.raises(ValueError, match=r"other settings \(encoder_options: .*'dim': 16.*'dim': 8"):

@@ -3,8 +3,10 @@
 import pytest
 from datasets import Dataset
 
-from cosent_lib.alterations import CHANGES, altered
-from cosent_lib.data import load_pairs, origin
+from cosent_lib.alterations import CHANGES, LEAKS, altered, leaked
+from cosent_lib.benchmark import altered_splits, execute, load_splits
+from cosent_lib.data import fingerprint, load_pairs, origin
+from cosent_lib.records import Run
 
 COLUMNS = ("sentence1", "sentence2", "score")
 
@@ -122,3 +124,105 @@ def test_too_few_texts_to_draw_from_are_an_error() -> None:
     pairs = Dataset.from_dict({"sentence1": ["a", "b"], "sentence2": ["c", "c"], "score": [0.0, 1.0]})
     with pytest.raises(ValueError, match="no second sentence but 'c' was found among 2 pairs"):
         altered(pairs, {"negatives": "random"}, seed=0)
+
+
+# --- pairs of validation and test in the training set
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Dataset]:
+    return {split: load_pairs("builtin", split) for split in ("train", "validation", "test")}
+
+
+def test_without_leaks_the_splits_are_the_same_objects(splits: dict[str, Dataset]) -> None:
+    found = leaked(splits, {"flip": 0.1, "take": 5}, seed=0)
+    assert found.keys() == splits.keys()
+    assert all(found[name] is splits[name] for name in splits)
+
+
+def test_leaked_pairs_stand_in_train_and_the_others_make_the_unseen_test(splits: dict[str, Dataset]) -> None:
+    found = leaked(splits, {"leak_validation": 100, "leak_test": 250}, seed=0)
+    train, validation, test = (rows_of(splits[name]) for name in ("train", "validation", "test"))
+    after = rows_of(found["train"])
+    assert after[: len(train)] == train
+    from_validation, from_test = after[len(train) : len(train) + 100], after[len(train) + 100 :]
+    assert len(from_test) == 250
+    assert len(set(test)) == len(test)  # so that rows can be told apart
+    assert len(set(from_validation)) == 100
+    assert set(from_validation) < set(validation)
+    assert len(set(from_test)) == 250
+    unseen = rows_of(found["test_unseen"])
+    assert not set(unseen) & set(from_test)
+    assert set(unseen) | set(from_test) == set(test)
+    assert unseen == [row for row in test if row not in set(from_test)]  # in the order of the test split
+    assert from_test != test[:250]  # drawn
+    for name in ("validation", "test"):
+        assert found[name] is splits[name]
+    assert set(found) == {"train", "validation", "test", "test_unseen"}
+
+
+def test_only_validation_leaks_where_only_that_is_asked_for(splits: dict[str, Dataset]) -> None:
+    found = leaked(splits, {"leak_validation": 100}, seed=0)
+    assert set(found) == set(splits)
+    assert len(found["train"]) == len(splits["train"]) + 100
+
+
+def test_leaks_depend_on_the_seed_and_each_has_its_own_draws(splits: dict[str, Dataset]) -> None:
+    def drawn(changes: dict, seed: int) -> list:
+        return rows_of(leaked(splits, changes, seed)["train"])[len(splits["train"]) :]
+
+    both = {"leak_validation": 100, "leak_test": 250}
+    assert drawn(both, 1) == drawn(both, 1) != drawn(both, 2)
+    assert drawn(both, 1)[100:] == drawn({"leak_test": 250}, 1)
+    assert set(LEAKS) & set(CHANGES) == set()
+
+
+def test_the_training_pairs_keep_their_origin_and_the_splits_are_left_alone(splits: dict[str, Dataset]) -> None:
+    before = {name: fingerprint(pairs) for name, pairs in splits.items()}
+    found = leaked(splits, {"leak_test": 250}, seed=0)
+    assert origin(found["train"]) == origin(splits["train"])
+    assert origin(found["test_unseen"]) == origin(splits["test"])
+    assert {name: fingerprint(pairs) for name, pairs in splits.items()} == before
+
+
+@pytest.mark.parametrize("count", [0, -1, 3000, 2.5, True, "all", None])
+def test_a_leak_of_an_impossible_size_is_refused(splits: dict[str, Dataset], count: object) -> None:
+    assert len(splits["test"]) == 3000
+    with pytest.raises(ValueError, match=r"leak_test must be a whole number from 1 to 2999, got "):
+        leaked(splits, {"leak_test": count}, seed=0)
+
+
+def test_a_leak_from_a_split_that_is_not_loaded_is_refused(splits: dict[str, Dataset]) -> None:
+    only = {name: splits[name] for name in ("train", "validation")}
+    with pytest.raises(ValueError, match="leak_test needs the test split, and the run does not load it"):
+        leaked(only, {"leak_test": 5}, seed=0)
+    candidate = make_leaking_run(judge_test=False)
+    with pytest.raises(ValueError, match="leak_test needs the test split"):
+        execute(candidate, progress=False)
+
+
+def make_leaking_run(**changes: object) -> Run:
+    settings = {
+        "suite": "trial", "task": "builtin", "encoder": "static", "encoder_options": {"dim": 8}, "loss": "cosent",
+        "training": {"max_steps": 4, "batch_size": 32, "device": "cpu"},
+        "alter": {"leak_validation": 100, "leak_test": 250},
+    }  # fmt: skip
+    return Run(**(settings | changes))
+
+
+def test_a_run_with_leaks_judges_the_unseen_pairs_beside_all() -> None:
+    run = make_leaking_run(alter={"leak_validation": 100, "leak_test": 250, "flip": 0.25})
+    record = execute(run, progress=False)
+    plain = load_splits(run)
+    assert record.data["train"]["rows"] == len(plain["train"]) + 350
+    assert record.data["test_unseen"]["rows"] == 2750
+    for name in ("validation", "test"):  # as they are without leaks
+        assert record.data[name]["sha256"] == fingerprint(plain[name])
+    assert {"spearman", "accuracy"} <= set(record.metrics["test_unseen"])
+    assert record.metrics["test_unseen"]["spearman"] != record.metrics["test"]["spearman"]
+    # the other changes are made to all training pairs, leaked ones among them
+    seen = altered_splits(run, plain)
+    added = seen["train"]["score"][:][len(plain["train"]) :]
+    unchanged = altered_splits(make_leaking_run(), plain)["train"]["score"][:][len(plain["train"]) :]
+    assert 0.1 < sum(a != b for a, b in zip(added, unchanged, strict=True)) / 350 < 0.4
+    assert "leak_test=250 leak_validation=100" in str(run)

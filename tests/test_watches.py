@@ -12,7 +12,7 @@ from cosent_lib.losses import make_loss
 from cosent_lib.scale import suggest_scale
 from cosent_lib.training import train
 from cosent_lib.watches import WATCHES, make_watch
-from test_training import PAIRS, VALIDATION, TinyEncoder, quiet, same, weights
+from test_training import PAIRS, VALIDATION, TinyEncoder, make_pairs, quiet, same, weights
 
 
 def test_rows_stand_at_step_0_and_at_each_validation_and_nothing_else_changes() -> None:
@@ -98,6 +98,31 @@ def test_a_broken_encoder_is_an_error_and_not_a_row_without_scale() -> None:
         encoder.turn.fill_(torch.nan)
     with pytest.raises(ValueError, match=r"NaN|finite"):
         WATCHES["scale"](encoder, make_loss("cosent", encoder), VALIDATION)
+
+
+def test_the_watch_on_test_looks_at_the_test_pairs_and_nowhere_else() -> None:
+    encoder, test = TinyEncoder(), make_pairs(60, seed=9)
+    row = make_watch(["test", "classifier"], VALIDATION, test)(encoder, make_loss("cosent", encoder))
+    assert row["test_spearman"] == evaluate(encoder, test)["spearman"]
+    assert row["spearman"] == evaluate(encoder, VALIDATION)["spearman"] != row["test_spearman"]
+    with pytest.raises(ValueError, match="watch 'test' needs test pairs, and the run loads none"):
+        make_watch(["test"], VALIDATION)
+
+
+def test_a_run_that_watches_test_chooses_on_validation_all_the_same() -> None:
+    training = {"max_steps": 40, "batch_size": 32, "device": "cpu", "evaluation_steps": 5}
+    settings = {"suite": "trial", "task": "builtin", "encoder": "static", "encoder_options": {"dim": 8},
+                "loss": "cosent", "training": training}  # fmt: skip
+    watched, plain = (execute(Run(**settings, watch=watch), progress=False) for watch in (("test",), ()))
+    assert [row["step"] for row in watched.watched] == [0, *range(5, 41, 5)]
+    by_step = {row["step"]: row["test_spearman"] for row in watched.watched}
+    assert by_step[0] == watched.metrics["test_untrained"]["spearman"]
+    assert by_step[watched.best_step] == watched.metrics["test"]["spearman"]
+    best = max(watched.evaluations, key=lambda row: row["spearman"])
+    assert watched.best_step == best["step"]
+    assert (plain.metrics, plain.best_step, plain.history) == (watched.metrics, watched.best_step, watched.history)
+    with pytest.raises(ValueError, match="watch 'test' needs test pairs"):
+        execute(Run(**settings, watch=("test",), judge_test=False), progress=False)
 
 
 def test_an_unknown_watch_is_refused() -> None:

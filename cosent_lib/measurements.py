@@ -43,6 +43,7 @@ MEASUREMENTS: dict[str, str] = {
     "scale_by_size": "cosent_lib.scale_measurements:scale_by_size",
     "contradiction_pull": "cosent_lib.contradiction_measurements:contradiction_pull",
     "pull_on_flipped": "cosent_lib.noise_measurements:pull_on_flipped",
+    "fate_of_flipped": "cosent_lib.fate_measurements:fate_of_flipped",
     "question_cosines": "cosent_lib.encoder_measurements:question_cosines",
     "pooling_comparison": "cosent_lib.encoder_measurements:pooling_comparison",
     "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",
@@ -95,6 +96,10 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(
         ("pull_on_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED, "seeds": [0, 1], **options})
         for task, options in (("bq", {"epochs": 5}), ("lcqmc", {"epochs": 1, "take": 64_000}))
+    ),
+    *(
+        ("fate_of_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED[:3], "seeds": [0, 1, 2], **options})
+        for task, options in (("bq", {"epochs": 5}), ("atec", {"epochs": 3}), ("lcqmc", {"epochs": 1, "take": 64_000}))
     ),
     ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
     ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),

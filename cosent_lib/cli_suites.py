@@ -11,21 +11,36 @@ from cosent_lib.printing import aligned
 
 commands = typer.Typer()
 
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or hub id of an encoder in the place of the suite's own (suite paper).", show_default=False
+    ),
+]
 
-@commands.command(epilog=examples("benchmark spine --list", 'benchmark spine --only "lcqmc · static · cosent"'))
+
+BENCHMARKS = (
+    "benchmark spine --list",
+    'benchmark spine --only "lcqmc · static · cosent"',
+    "benchmark paper --encoder google-bert/bert-base-multilingual-cased",
+)
+
+
+@commands.command(epilog=examples(*BENCHMARKS))
 def benchmark(
     suite: Annotated[str, typer.Argument(help="Name of a suite, see cosent_lib/suites.py.")],
     only: Annotated[str, typer.Option(help="Only runs whose description contains this text.")] = "",
+    encoder: EncoderOption = None,
     list_runs: Annotated[bool, typer.Option("--list", help="Show which runs are recorded; run nothing.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """Make the records of SUITE that are missing; stop it whenever you like and call it again."""
     from cosent_lib.benchmark import missing_runs
-    from cosent_lib.runner import run_missing
+    from cosent_lib.runner import require_encoders, run_missing
     from cosent_lib.suites import suite_plan
 
-    runs, undecided = suite_plan(suite, folder, only)
+    runs, undecided = suite_plan(suite, folder, only, encoder)
     _some(suite, only, runs)
     missing = missing_runs(runs, folder)
     if list_runs:
@@ -35,7 +50,8 @@ def benchmark(
     if undecided:
         typer.echo(f"{undecided} of them wait for a choice on validation")
     if not list_runs:
-        run_missing(lambda: suite_plan(suite, folder, only), typer.echo, folder, progress)
+        require_encoders(missing)
+        run_missing(lambda: suite_plan(suite, folder, only, encoder), typer.echo, folder, progress)
 
 
 @commands.command(epilog=examples("measure --list", "measure pair_statistics"))
@@ -65,6 +81,7 @@ def table(
     only: Annotated[str, typer.Option(help="Only rows whose description contains this text.")] = "",
     baseline: Annotated[str | None, typer.Option(help="A row to compare the others with, by its name.")] = None,
     published: Annotated[bool, typer.Option(help="Published results of the same tasks in a table below.")] = False,
+    encoder: EncoderOption = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
 ) -> None:
     """Spearman by task, encoder and loss: mean ± half-width of the 95 % t-interval over seeds."""
@@ -73,7 +90,7 @@ def table(
     from cosent_lib.tables import published_table
     from cosent_lib.tables import table as make_table
 
-    rows = suite_rows(suite, folder, only)
+    rows = suite_rows(suite, folder, only, encoder)
     _some(suite, only, rows)
     records = {record.run.key: record for record in load_records(suite, folder)}
     found = [(label, [records[run.key] for run in runs if run.key in records]) for label, runs in rows]
@@ -81,10 +98,10 @@ def table(
     if published:
         tasks = list(dict.fromkeys(group[0].run.task for _, group in found if group))
         typer.echo("\n" + published_table(tasks, form), nl=False)
-    runs, undecided = suite_plan(suite, folder, only)
+    runs, undecided = suite_plan(suite, folder, only, encoder)
     if absent := undecided + sum(run.key not in records for run in runs):
         typer.echo(f"{absent} of {len(runs) + undecided} runs have no record yet", err=True)
-    if not only and (others := records.keys() - {run.key for run in runs}):
+    if not only and encoder is None and (others := records.keys() - {run.key for run in runs}):
         typer.echo(f"{len(others)} records belong to runs that the suite no longer declares: not shown", err=True)
 
 

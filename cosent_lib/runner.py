@@ -71,6 +71,26 @@ def run_missing(
     return state.made
 
 
+def require_encoders(runs: Sequence[Run]) -> None:
+    """Load every encoder of the runs once, so that one that cannot be had stops them before the first.
+
+    Raises:
+        EncoderUnavailable: One that cannot be had; the message says why, and how the others can go on.
+        ValueError: An unknown encoder, or one without an option that its runs give it.
+    """
+    from cosent_lib.encoders import EncoderUnavailable, load_encoder
+
+    wanted = {run.encoder_label: run for run in runs}
+    for run in wanted.values():
+        try:
+            load_encoder(run.encoder, ["a text"], **run.encoder_options)
+        except EncoderUnavailable as error:
+            others = sorted({other.encoder for other in wanted.values()} - {run.encoder})
+            way = f"; --only {others[0]!r} leaves them out" if others else ""
+            count = sum(other.encoder_label == run.encoder_label for other in runs)
+            raise EncoderUnavailable(f"{str(error).rstrip('.')}. {count} runs need it{way}") from error
+
+
 class _State:
     """What one runner remembers from run to run."""
 

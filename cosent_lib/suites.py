@@ -6,6 +6,7 @@ declare it here or beside `suites_pairs`, and call ``python -m cosent_lib benchm
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -98,33 +99,42 @@ def _contenders(ordinal: bool) -> list[Contender]:
     return [*rows[:4], ("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}, RATES), *rows[4:]] if ordinal else rows
 
 
-SUITES: dict[str, Callable[[], Iterator[Run | Entry]]] = {
+SUITES: dict[str, Callable[..., Iterator[Run | Entry]]] = {
     "builtin": builtin, "spine": spine, "main": main, **SENTENCE_PAIRS, **TABLE_SUITES
 }  # fmt: skip
 
 
-def suite_entries(suite: str) -> list[Run | Entry]:
-    """What a suite declares, in its order.
+def suite_entries(suite: str, encoder: str | None = None) -> list[Run | Entry]:
+    """What a suite declares, in its order; with ``encoder`` (a folder or hub id) that one in the place of its own.
 
     Raises:
-        ValueError: An unknown suite.
+        ValueError: An unknown suite, or an encoder for a suite whose settings belong to its own.
     """
     if suite not in SUITES:
         raise ValueError(f"unknown suite {suite!r}, expected one of: {', '.join(SUITES)}")
-    return list(SUITES[suite]())
+    declare = SUITES[suite]
+    if encoder is None:
+        return list(declare())
+    if "encoders" not in signature(declare).parameters:
+        free = ", ".join(name for name, each in SUITES.items() if "encoders" in signature(each).parameters)
+        raise ValueError(
+            f"the settings of suite {suite!r} belong to its own encoders; the suites for any encoder are: {free}"
+        )
+    return list(declare(encoders=(encoder,)))
 
 
-def suite_plan(suite: str, folder: Path | None = None, only: str = "") -> Plan:
+def suite_plan(suite: str, folder: Path | None = None, only: str = "", encoder: str | None = None) -> Plan:
     """All runs of a suite that are known now, candidates before what is chosen from them, each once.
 
     Args:
         suite: Its name.
         folder: Folder of its records, by which choices are made.
         only: Leave out entries and runs whose description does not contain this.
+        encoder: As for `suite_entries`.
     """
     runs: dict[str, Run] = {}
     undecided = 0
-    for entry in suite_entries(suite):
+    for entry in suite_entries(suite, encoder):
         if isinstance(entry, Run):
             found = [entry] if only in str(entry) else []
         elif only in f"{entry.candidates[0].task} · {entry.label}" or any(only in str(run) for run in entry.candidates):
@@ -136,13 +146,15 @@ def suite_plan(suite: str, folder: Path | None = None, only: str = "") -> Plan:
     return Plan(list(runs.values()), undecided)
 
 
-def suite_rows(suite: str, folder: Path | None = None, only: str = "") -> list[tuple[str, list[Run]]]:
-    """The rows of a suite's table: a label, and the runs over seeds that it reports.
+def suite_rows(
+    suite: str, folder: Path | None = None, only: str = "", encoder: str | None = None
+) -> list[tuple[str, list[Run]]]:
+    """The rows of a suite's table: a label, and the runs over seeds that it reports; arguments as for `suite_plan`.
 
     An entry that has no choice yet has no runs. Runs declared singly make a row where they differ in the seed alone.
     """
     rows: dict[str, tuple[str, list[Run]]] = {}
-    for entry in suite_entries(suite):
+    for entry in suite_entries(suite, encoder):
         if isinstance(entry, Entry):
             runs = entry.reported(folder)
             row = f"{entry.candidates[0].task} · {entry.label}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from cosent_lib.plotting import mean_interval
 from cosent_lib.style import INK, PALETTE
@@ -47,7 +48,7 @@ def plot_runs(
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_title(title)
-        ax.locator_params(axis="x", nbins=3)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
         ax.grid(axis="both")
     for ax in axes[len(panels) :]:
         ax.set_axis_off()

@@ -1,4 +1,4 @@
-"""The commands benchmark, measure and table."""
+"""The commands benchmark, verify, measure and table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +52,33 @@ def benchmark(
     if not list_runs:
         require_encoders(missing)
         run_missing(lambda: suite_plan(suite, folder, only, encoder), typer.echo, folder, progress)
+
+
+@commands.command(epilog=examples("verify main", 'verify main --count 3 --only "static" --seed 7'))
+def verify(
+    suite: Annotated[str, typer.Argument(help="Name of a suite, see cosent_lib/suites.py.")],
+    count: Annotated[int, typer.Option(help="How many records.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    only: Annotated[str, typer.Option(help="Draw among runs whose description contains this text.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = False,
+) -> None:
+    """Carry out some recorded runs of SUITE again, drawn at random, and compare; exit code 1 where one differs.
+
+    Metrics, steps and data are compared to the last digit, as they come out again with the same packages on the same
+    kind of processor. The records stay as they are.
+    """
+    from cosent_lib import verification
+
+    drawn = verification.draw(suite, count, seed, only, folder)
+    typer.echo(f"{suite}: {len(drawn)} records, drawn with seed {seed}")
+    same = 0
+    for verdict in verification.verify(drawn, progress):
+        verification.report(verdict, typer.echo)
+        same += not verdict.differences
+    typer.echo(f"{same} of {len(drawn)} runs gave what is recorded")
+    if same < len(drawn):
+        raise typer.Exit(1)
 
 
 @commands.command(epilog=examples("measure --list", "measure pair_statistics"))

@@ -91,6 +91,16 @@ def require_encoders(runs: Sequence[Run]) -> None:
             raise EncoderUnavailable(f"{str(error).rstrip('.')}. {count} runs need it{way}") from error
 
 
+def carry_out(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Record:
+    """Execute a run on ``splits``, from `load_splits`; a loss that is not finite is a result too, of a failed run."""
+    from cosent_lib.training import NonFiniteLoss
+
+    try:
+        return execute(run, progress=progress, splits=splits)
+    except NonFiniteLoss as error:
+        return failure_record(run, altered_splits(run, splits), error)
+
+
 class _State:
     """What one runner remembers from run to run."""
 
@@ -121,15 +131,10 @@ class _State:
         return False
 
     def _record(self, run: Run) -> Record:
-        from cosent_lib.training import NonFiniteLoss
-
         place = (run.task, run.source, run.score_range, run.also_judge, run.judge_test)
         if self._data[0] != place:
             self._data = place, load_splits(run)
-        try:
-            return execute(run, progress=self.progress, splits=self._data[1])
-        except NonFiniteLoss as error:
-            return failure_record(run, altered_splits(run, self._data[1]), error)
+        return carry_out(run, self._data[1], self.progress)
 
 
 def _summary(record: Record, seconds_left: float) -> str:

@@ -50,6 +50,7 @@ MEASUREMENTS: dict[str, str] = {
     "whitening_after_training": "cosent_lib.encoder_measurements:whitening_after_training",
     "cone_along_training": "cosent_lib.encoder_measurements:cone_along_training",
     "classifier_starts": "cosent_lib.sbert_measurements:classifier_starts",
+    "score_forms": "cosent_lib.family_measurements:score_forms",
 }
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
@@ -79,6 +80,10 @@ STARTED: dict[str, dict[str, Any]] = {
 FLIPPED: list[dict[str, Any]] = [
     *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
     {"loss": "cosent", "scale": 20.0},
+]
+SCORES: list[dict[str, Any]] = [
+    *({"form": form, "scale": 5.0} for form in ("cosine", "absolute", "turned", "both", "angle")),
+    *({"form": form, "scale": 7.0711} for form in ("cosine", "both")),  # AnglE at 5 is √2 · 5 times "both"
 ]
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -132,6 +137,10 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
             },
         )
         for encoder, task, loss, options, size, epochs in WHITENED
+    ),
+    *(
+        ("score_forms", {"task": task, "settings": SCORES, "seeds": [0, 1, 2], "epochs": epochs})
+        for task, epochs in (("bq", 1), ("stsb_en", 5))
     ),
     *(
         ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})

@@ -10,16 +10,17 @@ Markdown cell (for a caption: in the Markdown before or after it) says where it 
 
     <!-- numbers: 78.69 78.72 from su2022cosent1; 0.99 from Chapter 3; 0.008 by arithmetic: 0.786 - 0.778 -->
 
-A key has to be in references.bib and cited in the chapter, the other chapter has to hold the number, arithmetic has to
-give it (or, as a comparison such as ``0.031 < 0.05``, has to be true) and may use only numbers that are traced
-themselves. ``<!-- numbers: 250,000 as an example -->`` marks a number that claims nothing.
+A key has to be in references.bib and cited in the chapter, the other chapter has to hold the number (or another section
+of this one, ``from section TITLE``, to print it), arithmetic has to give it (or, as a comparison such as
+``0.031 < 0.05``, has to be true) and may use only numbers that are traced themselves.
+``<!-- numbers: 250,000 as an example -->`` marks a number that claims nothing.
 """
 
 import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -158,18 +159,59 @@ def constants_in(source: str) -> set[float]:
     return values
 
 
-def sources_of(notebook: NotebookNode) -> Sources:
-    """Return the numbers that the code cells of a chapter hold, in their source and in what they printed."""
+def outputs_of(cells: Iterable[NotebookNode]) -> Sources:
+    """Return the numbers that code cells have printed, in outputs of text."""
     found = Sources()
-    for cell in notebook.cells:
-        if cell.cell_type != "code" or "setup" in cell.metadata.get("tags", []):
-            continue
-        texts = [cell.source, *(output.get("text", "") for output in cell.outputs)]
+    for cell in cells:
+        texts = [output.get("text", "") for output in cell.outputs]
         for output in cell.outputs:
             texts += [str(value) for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
-        found.plain |= constants_in(cell.source)
         for text in texts:
             found.add(numbers_in(re.sub(r"</?[a-z][^>]*>", " ", text)))
+    return found
+
+
+def typed_in(notebook: NotebookNode) -> Sources:
+    """Return the numbers that the code cells of a chapter have in their source, but for the setup cell."""
+    found = Sources()
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", []):
+            found.plain |= constants_in(cell.source)
+            found.add(numbers_in(re.sub(r"</?[a-z][^>]*>", " ", cell.source)))
+    return found
+
+
+def sources_of(notebook: NotebookNode) -> Sources:
+    """Return the numbers that the code cells of a chapter hold, in their source and in what they printed."""
+    found = typed_in(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    found.add(outputs_of(cell for cell in cells if "setup" not in cell.metadata.get("tags", [])))
+    return found
+
+
+def headings(cell: NotebookNode) -> list[tuple[int, str]]:
+    """Return place and title of every ``##`` heading in a cell."""
+    text = re.sub(r"^(`{3,}).*?^\1", blank, cell.source, flags=re.M | re.S) if cell.cell_type == "markdown" else ""
+    return [(match.start(), match[1].strip()) for match in re.finditer(r"^## (.+)$", text, flags=re.M)]
+
+
+def section_at(notebook: NotebookNode, index: int, start: int) -> str:
+    """Return the title of the ``##`` section that a place in a cell belongs to; empty before the first."""
+    found = ""
+    for cell in notebook.cells[:index]:
+        found = ([found] + [title for _, title in headings(cell)])[-1]
+    return ([found] + [title for place, title in headings(notebook.cells[index]) if place <= start])[-1]
+
+
+def sections_of(notebook: NotebookNode) -> dict[str, Sources]:
+    """Return what each ``##`` section prints, by its title; empty the one before the first."""
+    found: dict[str, Sources] = {"": Sources()}
+    title = ""
+    for cell in notebook.cells:
+        for _, title in headings(cell):
+            found.setdefault(title, Sources())
+        if cell.cell_type == "code":
+            found[title].add(outputs_of([cell]))
     return found
 
 
@@ -312,8 +354,13 @@ def cited_keys(notebook: NotebookNode) -> set[str]:
     return {key.strip() for keys in re.findall(r"\{cite[:\w]*\}`([^`]+)`", text) for key in keys.split(",")}
 
 
-def declarations(text: str, known: Sources, cited: Iterable[str]) -> Declarations:
-    """Read and check the comments of a Markdown cell; ``known`` holds the numbers of the chapter's cells."""
+def declarations(
+    text: str, known: Sources, cited: Iterable[str], sections: Mapping[str, Sources] | None = None
+) -> Declarations:
+    """Read and check the comments of a Markdown cell.
+
+    ``known`` holds the numbers of the chapter's cells, ``sections`` what each of its sections prints.
+    """
     found = Declarations()
     entries = [entry for comment in DECLARATION.findall(text) for entry in comment.split(";")]
     for entry in sorted((" ".join(entry.split()) for entry in entries), key=lambda entry: "by arithmetic" in entry):
@@ -329,15 +376,21 @@ def declarations(text: str, known: Sources, cited: Iterable[str]) -> Declaration
         elif match["example"]:
             problem = ""
         else:
-            problem = wrong_source(match["source"], values, cited)
+            problem = wrong_source(match["source"], values, cited, sections or {})
         if problem:
             found.wrong.append(problem)
         found.numbers += values
     return found
 
 
-def wrong_source(source: str, values: list[Number], cited: Iterable[str]) -> str:
+def wrong_source(source: str, values: list[Number], cited: Iterable[str], sections: Mapping[str, Sources]) -> str:
     """Return what is wrong with a source of numbers, nothing if it is as it has to be."""
+    if source.startswith("section "):
+        title = source.removeprefix("section ")
+        if title not in sections:
+            return f"there is no section '{title}'"
+        missing = [value.text for value in values if not sections[title].hold(value)]
+        return f"section '{title}' does not print {', '.join(missing)}" if missing else ""
     if source == "the introduction" or (chapter := CHAPTER.fullmatch(source)):
         held = chapter_sources(0 if source == "the introduction" else int(chapter[1]))
         if held is None:
@@ -393,9 +446,9 @@ def neighbours(notebook: NotebookNode, index: int) -> list[int]:
 
 def untraced(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
     """Yield the index of a cell and what is wrong with one of its numbers."""
-    known, cited = sources_of(notebook), cited_keys(notebook)
+    known, cited, sections = sources_of(notebook), cited_keys(notebook), sections_of(notebook)
     said = {
-        index: declarations(cell.source, known, cited)
+        index: declarations(cell.source, known, cited, sections)
         for index, cell in enumerate(notebook.cells)
         if cell.cell_type == "markdown"
     }

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 
 import notebooks
+from measured_chapters import MEASURED, unmeasured
 from number_sources import untraced
 
 WORDS = (1500, 4000)
@@ -376,4 +377,8 @@ RULES = (
 
 def problems(notebook: NotebookNode, name: str) -> list[str]:
     """Return all that is wrong with a chapter, an empty list if it is as it has to be."""
-    return [*check_title(notebook, name), *(problem for rule in RULES for problem in rule(notebook))]
+    found = [*check_title(notebook, name), *(problem for rule in RULES for problem in rule(notebook))]
+    number = int(name.split("_")[0])
+    if number in MEASURED:
+        found += [f"{place(index, notebook.cells[index])}: {text}" for index, text in unmeasured(notebook, number)]
+    return found

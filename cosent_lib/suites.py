@@ -159,7 +159,8 @@ def suite_rows(
             runs = entry.reported(folder)
             row = f"{entry.candidates[0].task} · {entry.label}"
             if only in row or any(only in str(run) for run in entry.candidates):
-                rows[row] = (entry.label, runs)
+                # rows of two encoders may be called the same
+                rows[f"{row} · {entry.candidates[0].encoder_label}"] = (entry.label, runs)
         elif only in str(entry):
             settings = Run(**asdict(entry) | {"seed": 0}).key
             rows.setdefault(settings, (entry.loss_label, []))[1].append(entry)

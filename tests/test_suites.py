@@ -107,7 +107,10 @@ def test_two_entries_that_choose_the_same_settings_share_its_runs(entry, tmp_pat
 
 
 def test_main_gives_every_loss_the_same_number_of_tries():
-    entries = suites.suite_entries("main")
+    everything = suites.suite_entries("main")
+    entries = [entry for entry in everything if entry.candidates[0].encoder == "static"]
+    others = [entry for entry in everything if entry not in entries]  # a BERT from scratch, nothing chosen
+    assert {(entry.candidates[0].encoder, len(entry.candidates)) for entry in others} == {("small", 1)}
     assert {len(entry.candidates) for entry in entries} == {4}
     assert {entry.candidates[0].task for entry in entries} == {"atec", "bq", "lcqmc", "stsb_zh", "stsb_en"}
     for entry in entries:  # candidates differ in one thing
@@ -118,6 +121,17 @@ def test_main_gives_every_loss_the_same_number_of_tries():
         by_task[entry.candidates[0].task].append(entry.label)
     assert all(len(set(labels)) == len(labels) for labels in by_task.values())
     assert set(by_task["lcqmc"]) == set(by_task["stsb_en"]) - {"Sentence-BERT, 6 classes"}
+
+
+def test_rows_of_two_encoders_that_are_called_the_same_stand_side_by_side(entry, tmp_path, monkeypatch):
+    settings = {**vars(entry.candidates[0]), "encoder": "small"}
+    other = Entry(label=entry.label, candidates=(type(entry.candidates[0])(**settings),), seeds=(0,))
+    as_suite(monkeypatch, [entry, other])
+    rows = suites.suite_rows("trial", tmp_path)
+    assert [(label, [run.encoder for run in runs]) for label, runs in rows] == [
+        (entry.label, []), (entry.label, ["small"])
+    ]  # fmt: skip
+    assert len(suites.suite_rows("main", tmp_path)) == len(suites.suite_entries("main"))
 
 
 def test_suggested_scale_is_computed_before_training_and_recorded(tmp_path):

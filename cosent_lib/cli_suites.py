@@ -65,8 +65,8 @@ def verify(
 ) -> None:
     """Carry out some recorded runs of SUITE again, drawn at random, and compare; exit code 1 where one differs.
 
-    Metrics, steps and data are compared to the last digit, as they come out again with the same packages on the same
-    kind of processor. The records stay as they are.
+    Data, steps and metrics (to twelve decimal places) are compared; they come out again with the same packages on the
+    same kind of processor. The records stay as they are.
     """
     from cosent_lib import verification
 

@@ -15,6 +15,9 @@ from cosent_lib.provenance import hardware, versions
 from cosent_lib.records import Record, load_records
 from cosent_lib.runner import carry_out
 
+ROUNDING = 1e-12
+"""What a metric may lose where a later library adds up in another order; other trainings differ by far more."""
+
 COUNTS = ("steps", "best_step", "batches_without_order")
 
 
@@ -68,7 +71,10 @@ def verify(records: list[Record], progress: bool = False) -> Iterator[Verdict]:
 
 
 def differences(record: Record, again: Record) -> Iterator[str]:
-    """Yield what the same run gave otherwise: data, metrics (to the last digit), steps; times may differ."""
+    """Yield what the same run gave otherwise: data, metrics (by more than `ROUNDING`), steps; times may differ.
+
+    A metric that the record does not have, because it is from before the library computed it, is passed over.
+    """
     for split in sorted({*record.data, *again.data}):
         was, now = (
             {name: value for name, value in each.data.get(split, {}).items() if name != "origin"}
@@ -82,8 +88,8 @@ def differences(record: Record, again: Record) -> Iterator[str]:
     was, now = _flat(record.metrics), _flat(again.metrics)
     was |= {name: getattr(record, name) for name in COUNTS}
     now |= {name: getattr(again, name) for name in COUNTS}
-    for name in sorted({*was, *now}):
-        if name not in was or name not in now or was[name] != now[name]:
+    for name in sorted(was):
+        if name not in now or not _equal(was[name], now[name]):
             yield f"{name}: {_shown(was, name)} recorded, {_shown(now, name)} now{_apart(was.get(name), now.get(name))}"
 
 
@@ -110,6 +116,10 @@ def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
     for split, values in metrics.items():
         found |= {f"{split}.{name}": value for name, value in values.items()} if values else {split: values}
     return found
+
+
+def _equal(was: Any, now: Any) -> bool:
+    return was == now or (isinstance(was, float) and isinstance(now, float) and abs(was - now) <= ROUNDING)
 
 
 def _shown(values: Mapping[str, Any], name: str) -> str:

@@ -60,7 +60,7 @@ PROSE_CUTS = (
     re.compile(r"\bv?\d+\.\d+\.\d+\S*|\bv\d+\.\d+"),
     WITH_A_NAME,
     YEAR,
-    re.compile(r"\b9\d(?:\.\d+)?\s?%(?=[\s-](?:bootstrap |confidence )?(?:intervals?|limits)\b)"),
+    re.compile(r"\b9\d(?:\.\d+)?\s?%(?=[\s-](?:bootstrap |confidence |t-)?(?:intervals?|limits)\b)"),
 )
 FENCE = re.compile(r"\s*(?P<ticks>`{3,}|:{3,}|~{3,})(?:\{(?P<name>[\w:.-]+)\})?(?P<rest>.*)$")
 CODE_DIRECTIVES = ("code", "code-block", "code-cell", "math", "raw", "mermaid", "bibliography", "literalinclude")

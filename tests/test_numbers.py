@@ -62,7 +62,7 @@ def texts(text: str) -> list[str]:
         ("$x = 0.5$ and $$\ny = 1.25\n$$ (eq-1-333)\nbut $0.75$ is a number", ["0.75"]),
         ("The price of $n$ is 0.5 and that of $m$ 0.6.", ["0.5", "0.6"]),
         ("all-MiniLM-L6-v2, SHA-256, bf16, float32, L-12_H-768_A-12, utf-8", []),
-        ("a 95 % interval, a 95 % bootstrap interval, 95 % of pairs", ["95 %"]),
+        ("a 95 % interval, a 95 % bootstrap interval, a 95 % t-interval, 95 % of pairs", ["95 %"]),
         ("| set | ρ |\n|---|---|\n| LCQMC | 0.701 |", ["0.701"]),
         ("triangles (1,1,0) and (0,100)", []),
         ("<!-- 0.5 --> and <!-- numbers: 0.25 from Chapter 3 -->", []),

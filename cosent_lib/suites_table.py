@@ -152,8 +152,8 @@ def paper(encoders: Sequence[str] = PAPER_ENCODERS) -> Iterator[Run]:
     to be had here. ``encoders`` are folders or hub ids.
     """
     training = {
-        "epochs": 5, "batch_size": 32, "learning_rate": 2e-5, "schedule": "constant", "warmup_ratio": 0.0,
-        "weight_decay": 0.0, "max_grad_norm": None,
+        "epochs": 5, "batch_size": 32, "learning_rate": 2e-5, "loss_learning_rate": 2e-5, "schedule": "constant",
+        "warmup_ratio": 0.0, "weight_decay": 0.0, "max_grad_norm": None,
     }  # fmt: skip
     losses: list[tuple[str, dict[str, Any]]] = [
         ("cosent", {"scale": 20.0}), ("sbert", {}), ("cosent", {"scale": "suggested"}), ("cosine_squared", {}),

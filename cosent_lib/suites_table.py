@@ -78,6 +78,17 @@ def family() -> Iterator[Entry]:
 def protocol() -> Iterator[Run]:
     """What a careless protocol gains or costs: choosing on test, leaked pairs, weak baselines, split-up batches."""
     yield from _handicaps("small", ("stsb_en", "stsb_zh"), {"epochs": 3}, (0, 1))
+    # as in the suite `minilm`, which has the mean with six classes and with CoSENT
+    training = {"epochs": 1, "batch_size": 32, "learning_rate": 2e-5, "evaluation_steps": 60}
+    for pooling, loss, options in (
+        ("cls", "sbert", {"num_labels": 6}), ("cls", "cosent", {"scale": "suggested"}), ("mean", "sbert", {}),
+        ("cls", "sbert", {}),
+    ):  # fmt: skip
+        losses: list[tuple[str, dict[str, Any]]] = [(loss, options)]
+        yield from grid(
+            "protocol", tasks=["stsb_en"], encoder="minilm", losses=losses, seeds=[0], training=training,
+            encoder_options={"pooling": pooling},
+        )  # fmt: skip
     yield from _accumulated()
     yield from _leaked()
     yield from _looking_at_test()

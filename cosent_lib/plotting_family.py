@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from cosent_lib.plotting import mean_interval
 from cosent_lib.style import INK, PALETTE
 
 
@@ -39,7 +38,7 @@ def plot_moves(moves: Mapping[str, ArrayLike], labels: ArrayLike, axes: Sequence
         ax.axhline(0, color=INK, linewidth=1)
         ax.set(ylim=(-1.15, 1.15), yticks=[], xticks=at)
         ax.set_title(name, loc="left", pad=3)
-        ax.spines["left"].set_visible(False)
+        ax.spines[["left", "bottom"]].set_visible(False)
         ax.tick_params(axis="x", labelbottom=ax is axes[-1], length=0)
     axes[-1].set_xlabel("pair")
 
@@ -52,67 +51,61 @@ def frontier(x: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
     return ~(no_less & larger).any(axis=0)
 
 
-def plot_two_goals(
-    frame: pd.DataFrame,
-    axes: Sequence[Axes],
-    *,
-    rows: Mapping[str, str],
-    tasks: Mapping[str, str],
-    x: str = "test_spearman",
-    y: str = "test_retrieval_mrr",
-) -> None:
-    """A panel for each set, in it a numbered mark for each row: mean over seeds with 95 % t-intervals both ways.
+OFFSETS = ((6, 4), (-13, 4), (6, -13), (-13, -13))
+"""Where the number of a mark stands, in points from it: in turn, so that the numbers of neighbours do not meet."""
 
-    The marks are numbered in the order of ``rows``; those on the frontier of the means are joined by a line. The axis
-    after those of the sets, if there is one, holds the key.
+
+def plot_two_goals(
+    goals: pd.DataFrame, axes: Sequence[Axes], *, rows: Mapping[str, str], tasks: Mapping[str, str], base: str
+) -> None:
+    """A panel for each set, in it a numbered mark for each row: how far it is ahead of the base in either goal.
+
+    The base stands where the two thin lines cross. The marks are numbered in the order of ``rows``; those on the
+    frontier, the base among them, are joined by a dashed line. The axis after those of the sets, if there is one, holds
+    the key.
 
     Args:
-        frame: one line a run, with the columns ``row``, ``task``, ``x`` and ``y``.
+        goals: a line for each row and set, with the columns ``row``, ``task``, the differences ``x`` and ``y``, and
+            ``x_half`` and ``y_half``, the half widths of their intervals.
         axes: at least as many as there are sets; what is left over after the key is taken off.
-        rows: row → what the key calls it, at most nine.
+        rows: row → what the key calls it, at most seven.
         tasks: task → title of its panel.
-        x: the column along the horizontal axis.
-        y: the column along the vertical axis.
+        base: what the base is called in the key.
 
     Raises:
-        ValueError: fewer axes than sets, or more than nine rows.
+        ValueError: fewer axes than sets, or more than seven rows.
     """
-    if len(axes) < len(tasks) or len(rows) > 9:
-        raise ValueError(f"{len(tasks)} sets in {len(axes)} panels, {len(rows)} rows: at most 9, a panel for each set")
+    if len(axes) < len(tasks) or len(rows) > len(COLOURS):
+        raise ValueError(f"{len(tasks)} sets in {len(axes)} panels, {len(rows)} rows: at most {len(COLOURS)} rows")
     for ax, (task, title) in zip(axes, tasks.items(), strict=False):
-        here = frame[frame["task"] == task]
-        points = [
-            (i, *mean_interval(runs[x].to_numpy()), *mean_interval(runs[y].to_numpy()))
-            for i, row in enumerate(rows)
-            if len(runs := here[here["row"] == row])
-        ]
-        _draw_goals(ax, np.array(points))
+        here = goals[goals["task"] == task].set_index("row")
+        columns = ["x", "y", "x_half", "y_half"]
+        _draw_goals(ax, {i: here.loc[row, columns].to_numpy(float) for i, row in enumerate(rows) if row in here.index})
         ax.set_title(title, loc="left", pad=3)
         ax.locator_params(nbins=4)
     for ax in axes[len(tasks) :]:
         ax.axis("off")
     if len(axes) > len(tasks):
-        handles = [
-            Line2D([], [], linestyle="none", marker=f"${i + 1}$", color=_colour(i), ms=8) for i in range(len(rows))
-        ]
-        axes[len(tasks)].legend(handles, rows.values(), loc="center left", handletextpad=0.2, borderpad=0)
+        marks = [(f"${i + 1}$", COLOURS[i], name) for i, name in enumerate(rows.values())]
+        handles = [Line2D([], [], linestyle="none", marker=mark, color=colour, ms=8) for mark, colour, _ in marks]
+        cross = Line2D([], [], linestyle="none", marker="+", color=INK, ms=12)
+        names = [base, *(name for _, _, name in marks)]
+        axes[len(tasks)].legend([cross, *handles], names, loc="center left", handletextpad=0.2, borderpad=0)
 
 
-def _colour(i: int) -> str:
-    return PALETTE[i % len(PALETTE)]
+COLOURS = (*PALETTE, INK)
 
 
-def _draw_goals(ax: Axes, points: NDArray[np.float64]) -> None:
-    """``points: [rows, 5]``: number, and mean and half width of x and of y; NaN half widths are not drawn."""
-    if not points.size:
-        return
-    best = points[frontier(points[:, 1], points[:, 3])]
-    best = best[np.argsort(best[:, 1])]
-    ax.plot(best[:, 1], best[:, 3], color=INK, linewidth=1, linestyle="--", zorder=0)
-    for number, at, half, height, half_y in points:
-        colour = _colour(int(number))
-        ax.errorbar(at, height, xerr=np.nan_to_num(half), yerr=np.nan_to_num(half_y), color=colour, elinewidth=1)
-        name = str(int(number) + 1)
-        offset = {"textcoords": "offset points", "xytext": (5, 4)}
-        ax.annotate(name, (at, height), color=colour, fontsize=11, weight="bold", **offset)
-        ax.plot(at, height, "o", ms=4, color=colour)
+def _draw_goals(ax: Axes, points: Mapping[int, NDArray[np.float64]]) -> None:
+    """``points``: number → x, y and the half widths; NaN half widths are not drawn."""
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    both = np.array([(0.0, 0.0), *(point[:2] for point in points.values())])
+    best = both[frontier(both[:, 0], both[:, 1])]
+    best = best[np.argsort(best[:, 0])]
+    ax.plot(best[:, 0], best[:, 1], color=INK, linewidth=1, linestyle="--", zorder=0)
+    for i, (x, y, x_half, y_half) in points.items():
+        bars = {"xerr": np.nan_to_num(x_half), "yerr": np.nan_to_num(y_half)}
+        ax.errorbar(x, y, **bars, fmt="o", ms=4, color=COLOURS[i], elinewidth=1)
+        name = {"text": str(i + 1), "xy": (x, y), "xytext": OFFSETS[i % 4], "textcoords": "offset points"}
+        ax.annotate(**name, color=COLOURS[i], fontsize=11, weight="bold")

@@ -1,4 +1,4 @@
-"""What AnglE's score owes to its turn, its absolute value and its scale; what a true angle would do (chapter 12)."""
+"""What AnglE's score owes to its parts, what a true angle would do, and what the weight of a sum does (chapter 12)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from cosent_lib.ranking import rank_loss
 from cosent_lib.ranking_losses import ScaledLoss
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from cosent_lib.measurements import Data
 
 
@@ -88,18 +90,74 @@ def score_forms(
     Returns:
         dict: ``rows``, one a run: ``form``, ``scale``, ``seed``, test ``spearman``, and ``mrr`` of retrieval on test.
     """
+    pairs, test = data.load(task, "train"), data.load(task, "test")
+    rows = []
+    for seed in seeds:
+        for setting in settings:
+
+            def loss(encoder: Any, setting: Mapping[str, Any] = setting) -> FormLoss:
+                return FormLoss(**setting)
+
+            rows.append({**setting, "seed": seed, **_trained(pairs, test, loss, seed, epochs)})
+    return {"rows": rows}
+
+
+def sum_weights(
+    data: Data,
+    *,
+    task: str,
+    weights: Sequence[float],
+    seeds: Sequence[int],
+    epochs: int,
+    scales: Mapping[str, float],
+    take: int | None = None,
+) -> dict[str, Any]:
+    """Train the static encoder with CoSENT + w · in-batch negatives for several weights w, and with either alone.
+
+    Nothing is chosen on validation: every run is judged on test after its last step.
+
+    Args:
+        data: where the pairs come from.
+        task: a set with the splits train and test.
+        weights: of the in-batch part.
+        seeds: of encoder and batches, and of what is taken.
+        epochs: passes over the training pairs.
+        scales: ``cosent`` and ``mnrl`` → λ.
+        take: train on that many pairs, drawn anew for each seed.
+
+    Returns:
+        dict: ``rows``, one a run: ``weight`` (None: in-batch negatives alone; 0: CoSENT alone), ``seed``, test
+        ``spearman``, and ``mrr`` of retrieval on test.
+    """
+    from cosent_lib.alterations import altered
+    from cosent_lib.losses import make_loss
+
+    pairs, test = data.load(task, "train"), data.load(task, "test")
+    alone = {0.0: "cosent", None: "mnrl"}
+    rows = []
+    for seed in seeds:
+        chosen = altered(pairs, {} if take is None else {"take": take}, seed)
+        for weight in (0.0, *weights, None):
+
+            def loss(encoder: Any, weight: float | None = weight) -> Any:
+                if weight in alone:
+                    return make_loss(alone[weight], encoder, scale=scales[alone[weight]])
+                options = {f"{part}_scale": scale for part, scale in scales.items()}
+                return make_loss("cosent+mnrl", encoder, mnrl_weight=float(weight or 0), **options)
+
+            rows.append({"weight": weight, "seed": seed, **_trained(chosen, test, loss, seed, epochs)})
+    return {"rows": rows}
+
+
+def _trained(
+    pairs: Dataset, test: Dataset, loss: Callable[[Any], torch.nn.Module], seed: int, epochs: int
+) -> dict[str, float]:
+    """Train a static encoder with ``loss(encoder)``; its Spearman and MRR on ``test``."""
     from cosent_lib.encoders import load_encoder
     from cosent_lib.evaluation import evaluate, evaluate_retrieval
     from cosent_lib.training import TrainingConfig, train
 
-    pairs, test = data.load(task, "train"), data.load(task, "test")
-    texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
-    rows = []
-    for seed in seeds:
-        for setting in settings:
-            encoder = load_encoder("static", texts, seed=seed)
-            config = TrainingConfig(epochs=epochs, seed=seed, device="cpu", progress=False)
-            train(encoder, FormLoss(**setting), pairs, config)
-            scores = {"spearman": evaluate(encoder, test)["spearman"], "mrr": evaluate_retrieval(encoder, test)["mrr"]}
-            rows.append({**setting, "seed": seed, **scores})
-    return {"rows": rows}
+    encoder = load_encoder("static", [*pairs["sentence1"][:], *pairs["sentence2"][:]], seed=seed)
+    config = TrainingConfig(epochs=epochs, seed=seed, device="cpu", progress=False)
+    train(encoder, loss(encoder), pairs, config)
+    return {"spearman": evaluate(encoder, test)["spearman"], "mrr": evaluate_retrieval(encoder, test)["mrr"]}

@@ -51,6 +51,7 @@ MEASUREMENTS: dict[str, str] = {
     "cone_along_training": "cosent_lib.encoder_measurements:cone_along_training",
     "classifier_starts": "cosent_lib.sbert_measurements:classifier_starts",
     "score_forms": "cosent_lib.family_measurements:score_forms",
+    "sum_weights": "cosent_lib.family_measurements:sum_weights",
 }
 
 # the calls that the chapters make: what `python -m cosent_lib measure` records
@@ -85,6 +86,7 @@ SCORES: list[dict[str, Any]] = [
     *({"form": form, "scale": 5.0} for form in ("cosine", "absolute", "turned", "both", "angle")),
     *({"form": form, "scale": 7.0711} for form in ("cosine", "both")),  # AnglE at 5 is √2 · 5 times "both"
 ]
+WEIGHTED = {"weights": [0.25, 1.0, 4.0, 16.0], "seeds": [0, 1, 2], "epochs": 1, "scales": {"cosent": 5.0, "mnrl": 20.0}}
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
@@ -142,6 +144,7 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
         ("score_forms", {"task": task, "settings": SCORES, "seeds": [0, 1, 2], "epochs": epochs})
         for task, epochs in (("bq", 1), ("stsb_en", 5))
     ),
+    *(("sum_weights", WEIGHTED | options) for options in ({"task": "bq"}, {"task": "lcqmc", "take": 64_000})),
     *(
         ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})
         for task, options in STARTED.items()

@@ -1,6 +1,7 @@
 """Figures of the family (chapter 12): whom each loss moves, and ranking of pairs against retrieval."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,5 +108,5 @@ def _draw_goals(ax: Axes, points: Mapping[int, NDArray[np.float64]]) -> None:
     for i, (x, y, x_half, y_half) in points.items():
         bars = {"xerr": np.nan_to_num(x_half), "yerr": np.nan_to_num(y_half)}
         ax.errorbar(x, y, **bars, fmt="o", ms=4, color=COLOURS[i], elinewidth=1)
-        name = {"text": str(i + 1), "xy": (x, y), "xytext": OFFSETS[i % 4], "textcoords": "offset points"}
-        ax.annotate(**name, color=COLOURS[i], fontsize=11, weight="bold")
+        look: dict[str, Any] = {"color": COLOURS[i], "fontsize": 11, "weight": "bold"}
+        ax.annotate(str(i + 1), (x, y), xytext=OFFSETS[i % 4], textcoords="offset points", **look)

@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset
 
 from cosent_lib.data import load_pairs
-from cosent_lib.family_measurements import FORMS, FormLoss, score_forms, turned
+from cosent_lib.family_measurements import FORMS, FormLoss, score_forms, sum_weights, turned
 from cosent_lib.losses import AnglELoss, CoSENTLoss, cosine
 
 
@@ -65,3 +65,14 @@ def test_each_setting_and_seed_is_trained() -> None:
     assert [(row["form"], row["seed"]) for row in rows] == [("cosine", 0), ("both", 0), ("cosine", 1), ("both", 1)]
     assert all(0 < row["mrr"] < 1 for row in rows)
     assert min(row["spearman"] for row in rows if row["form"] == "cosine") > 0.5  # untrained it is below −0.8
+
+
+def test_a_sum_between_its_parts() -> None:
+    scales = {"cosent": 5.0, "mnrl": 20.0}
+    rows = sum_weights(Built(), task="builtin", weights=[1e-6, 1.0], seeds=[0], epochs=1, scales=scales, take=300)[
+        "rows"
+    ]
+    assert [row["weight"] for row in rows] == [0.0, 1e-6, 1.0, None]
+    alone, nearly, both, other = (row["spearman"] for row in rows)
+    assert nearly == pytest.approx(alone, abs=0.01)
+    assert len({alone, both, other}) == 3

@@ -49,7 +49,7 @@ def frontier(x: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     no_less = (first[:, None] >= first) & (second[:, None] >= second)  # [other, point]
     larger = (first[:, None] > first) | (second[:, None] > second)
-    return ~(no_less & larger).any(axis=0)
+    return np.asarray(~(no_less & larger).any(axis=0))
 
 
 OFFSETS = ((6, 4), (-13, 4), (6, -13), (-13, -13))

@@ -145,6 +145,7 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
         for task, epochs in (("bq", 1), ("stsb_en", 5))
     ),
     *(("sum_weights", WEIGHTED | options) for options in ({"task": "bq"}, {"task": "lcqmc", "take": 64_000})),
+    ("sum_weights", WEIGHTED | {"task": "lcqmc", "take": 64_000, "scales": {"cosent": 5.0, "mnrl": 5.0}}),
     *(
         ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})
         for task, options in STARTED.items()

@@ -83,7 +83,8 @@ def plot_two_goals(
         columns = ["x", "y", "x_half", "y_half"]
         _draw_goals(ax, {i: here.loc[row, columns].to_numpy(float) for i, row in enumerate(rows) if row in here.index})
         ax.set_title(title, loc="left", pad=3)
-        ax.locator_params(nbins=4)
+        ax.locator_params(axis="x", nbins=3)
+        ax.locator_params(axis="y", nbins=4)
     for ax in axes[len(tasks) :]:
         ax.axis("off")
     if len(axes) > len(tasks):

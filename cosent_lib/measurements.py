@@ -44,6 +44,7 @@ MEASUREMENTS: dict[str, str] = {
     "contradiction_pull": "cosent_lib.contradiction_measurements:contradiction_pull",
     "pull_on_flipped": "cosent_lib.noise_measurements:pull_on_flipped",
     "fate_of_flipped": "cosent_lib.fate_measurements:fate_of_flipped",
+    "paired_differences": "cosent_lib.difference_measurements:paired_differences",
     "question_cosines": "cosent_lib.encoder_measurements:question_cosines",
     "pooling_comparison": "cosent_lib.encoder_measurements:pooling_comparison",
     "layer_geometry": "cosent_lib.encoder_measurements:layer_geometry",
@@ -87,6 +88,7 @@ SCORES: list[dict[str, Any]] = [
     *({"form": form, "scale": 7.0711} for form in ("cosine", "both")),  # AnglE at 5 is √2 · 5 times "both"
 ]
 WEIGHTED = {"weights": [0.25, 1.0, 4.0, 16.0], "seeds": [0, 1, 2], "epochs": 1, "scales": {"cosent": 5.0, "mnrl": 20.0}}
+PAIRED = {"base": "Sentence-BERT, 2 classes", "rows": ["CoSENT, λ = 20", "CoSENT, λ suggested", "RankNet, λ tuned"]}
 TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
@@ -108,6 +110,7 @@ DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
         ("fate_of_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED[:3], "seeds": [0, 1, 2], **options})
         for task, options in (("bq", {"epochs": 5}), ("atec", {"epochs": 3}), ("lcqmc", {"epochs": 1, "take": 64_000}))
     ),
+    *(("paired_differences", {"task": task, **PAIRED}) for task in SCALE_TASKS),
     ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
     ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),
     ("pooling_comparison", {"encoder": "minilm", "task": "stsb_en", "split": "test", "batch_size": 32}),

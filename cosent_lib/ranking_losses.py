@@ -164,8 +164,8 @@ class AnglELoss(ScaledLoss):
 class MultipleNegativesRankingLoss(ScaledLoss):
     """InfoNCE over the batch: each positive pair's own v against every v of the batch, u by u.
 
-    Pairs labelled ≥ ½ are the positives; the second sentences of the others serve as candidates too, which makes a
-    labelled negative a hard negative of its own u. A batch without positives gives 0 with zero gradients, and warns.
+    Pairs labelled ≥ ½ are the positives, and only their u ask; the second sentences of the others serve as candidates
+    for them, their first sentences take no part. A batch without positives gives 0 with zero gradients, and warns.
 
     Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 12.
     """

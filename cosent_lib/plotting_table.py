@@ -48,7 +48,7 @@ def plot_runs(
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_title(title)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=2, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=2, steps=[1, 2, 4, 5, 10]))
         ax.grid(axis="both")
     for ax in axes[len(panels) :]:
         ax.set_axis_off()

@@ -355,7 +355,7 @@ def test_spine_has_all_losses_on_equal_terms():
     for task in ("lcqmc", "stsb_en", "stsb_zh"):
         runs = suites.suite_runs("spine", task=task, encoder="static")
         plain = {run.loss for run in runs if not run.loss_options}
-        assert plain == set(LOSSES)
+        assert plain == set(LOSSES) - {"power_mean"}  # whose exponent is no customary setting: the suite `dial`
         assert len({json.dumps(dict(run.training), sort_keys=True) for run in runs}) == 1
         seeds = {}
         for run in runs:

@@ -1,4 +1,4 @@
-"""What every loss over sentence pairs shares: a safe cosine, and the checks of its inputs."""
+"""What every loss over sentence pairs shares: a safe cosine, the checks of its inputs, and how losses are summed."""
 
 import inspect
 import math

@@ -1,8 +1,11 @@
-"""The shared library of the book *From Softmax to Ranking*.
+"""Sentence embeddings that train on what they predict: CoSENT, its baselines, and the ranking loss beneath them.
 
-Start at :func:`cosent_lib.ranking.rank_loss`; every other line follows from it.
+    from cosent_lib import CoSENTLoss, load_encoder, load_pairs, train
+
+Start at :func:`rank_loss`; every other line of the library follows from it. The book *From Softmax to Ranking* derives
+it. The public names and where they are defined stand in ``__init__.pyi``; each is loaded when it is first used.
 """
 
-from cosent_lib.version import __version__
+import lazy_loader
 
-__all__ = ["__version__"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

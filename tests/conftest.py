@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command of the library in this process; returns (exit code, stdout, stderr)."""
-    from cosent_lib import __main__ as cli
+    from cosent_lib.cli import main as cli
 
     def run(*words: object) -> tuple[int, str, str]:
         code = cli.main([str(word) for word in words])

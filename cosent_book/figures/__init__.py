@@ -1,0 +1,1 @@
+"""The figures of the book, in its house style."""

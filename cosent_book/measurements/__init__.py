@@ -1,0 +1,1 @@
+"""What the book measures of data and encoders, recorded by name and arguments."""

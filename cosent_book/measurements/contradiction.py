@@ -1,0 +1,105 @@
+"""How hard each loss pulls at training pairs that carry both labels, of which one must be wrong (chapter 8)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from cosent_book.measurements.registry import Data
+
+
+def contradiction_pull(
+    data: Data, *, task: str, take: int, scale: float, batch_size: int = 64, seeds: list[int]
+) -> dict[str, Any]:
+    """Train on pairs of which some occur with both labels, then ask what share of the pull these get.
+
+    A pair is the same as another when, order ignored, both texts agree after `normalised`. The static encoder is
+    trained for one epoch with CoSENT and, apart from that, with RankNet; each is then asked for its own pull, the
+    absolute gradient on the scores, on every training batch of a further epoch.
+
+    Args:
+        data: where pairs come from.
+        task: a set with labels 0 and 1.
+        take: how many training pairs, drawn without replacement.
+        scale: λ of both losses.
+        batch_size: of training, and of the batches that are looked at.
+        seeds: of drawing, encoder and batches.
+
+    Returns:
+        dict: ``rows``, one for each loss and seed: ``loss``, ``seed``, ``share`` of the training pairs that contradict
+        another, and ``pull``, their share of the sum of all absolute gradients.
+    """
+    from cosent_lib.data.alterations import altered
+
+    rows = []
+    for seed in seeds:
+        pairs = altered(data.load(task, "train"), {"take": take}, seed)
+        wrong = contradicting(pairs)
+        for loss in ("cosent", "ranknet"):
+            pull = _pull_share(_trained_cosines(pairs, loss, scale, batch_size, seed), pairs, wrong, loss, scale,
+                               batch_size, seed)  # fmt: skip
+            rows.append({"loss": loss, "seed": seed, "share": float(wrong.mean()), "pull": pull})
+    return {"rows": rows}
+
+
+def contradicting(pairs: Dataset) -> NDArray[np.bool_]:
+    """For each row whether the same two texts, order ignored, occur with another label too; ``[n]``."""
+    from cosent_book.measurements.pairs import normalised
+
+    keys = [
+        tuple(sorted(map(normalised, both)))
+        for both in zip(pairs["sentence1"][:], pairs["sentence2"][:], strict=True)
+    ]  # fmt: skip
+    labels = defaultdict(set)
+    for key, label in zip(keys, pairs["score"][:], strict=True):
+        labels[key].add(label)
+    return np.array([len(labels[key]) > 1 for key in keys])
+
+
+def _trained_cosines(pairs: Dataset, loss: str, scale: float, batch_size: int, seed: int) -> torch.Tensor:
+    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.evaluation.evaluate import cosine_scores
+    from cosent_lib.losses.make import make_loss
+    from cosent_lib.training.setup import TrainingConfig
+    from cosent_lib.training.train import train
+
+    encoder = load_encoder("static", [*pairs["sentence1"][:], *pairs["sentence2"][:]], seed=seed)
+    config = TrainingConfig(epochs=1, batch_size=batch_size, seed=seed, device="cpu", progress=False)
+    train(encoder, make_loss(loss, encoder, scale=scale), pairs, config)
+    return torch.from_numpy(cosine_scores(encoder, pairs))
+
+
+def _pull_share(
+    cosines: torch.Tensor, pairs: Dataset, wrong: NDArray[np.bool_], loss: str, scale: float, batch_size: int, seed: int
+) -> float:
+    """The share of the absolute gradients that goes to the pairs marked ``wrong``, over all batches of an epoch."""
+    labels, marked = torch.tensor(pairs["score"][:]), torch.from_numpy(wrong)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    on_wrong, total = 0.0, 0.0
+    for rows in order.split(batch_size):
+        pull = pulls(scale * cosines[rows], labels[rows], mean_of_logs=loss == "ranknet")
+        on_wrong += float(pull[marked[rows]].sum())
+        total += float(pull.sum())
+    return on_wrong / total
+
+
+def pulls(scores: torch.Tensor, labels: torch.Tensor, mean_of_logs: bool) -> torch.Tensor:
+    """Absolute gradient on each score, ``[n]``: of `rank_loss`, or of the mean of log(1 + e^{s_i − s_j})."""
+    from cosent_lib.ranking.rank_loss import rank_loss
+
+    s = scores.detach().double().requires_grad_()
+    if bool((labels == labels[0]).all()):
+        return torch.zeros_like(s)
+    if mean_of_logs:
+        value = torch.nn.functional.softplus((s[:, None] - s[None, :])[labels[:, None] < labels[None, :]]).mean()
+    else:
+        value = rank_loss(s, labels)
+    (gradient,) = torch.autograd.grad(value, s)
+    return gradient.abs()

@@ -1,0 +1,164 @@
+"""What AnglE's score owes to its parts, what a true angle would do, and what the weight of a sum does (chapter 12)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cosent_lib.losses.base import cosine
+from cosent_lib.losses.order import ScaledLoss
+from cosent_lib.ranking.rank_loss import rank_loss
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from cosent_book.measurements.registry import Data
+
+
+def turned(v: Tensor) -> Tensor:
+    """Turn each complex coordinate of ``v: [batch, dim]`` by an eighth of a circle: (v + v⊥)/√2, lengths kept.
+
+    The first half of a vector holds the real, the second half the imaginary parts, so v⊥ = (−b, a) for halves (a, b).
+
+    Raises:
+        ValueError: an odd length.
+    """
+    if v.shape[-1] % 2:
+        raise ValueError(f"the vectors are halved, so their length must be even, got {v.shape[-1]}")
+    a, b = v.chunk(2, -1)
+    return torch.cat([a - b, a + b], -1) / math.sqrt(2)
+
+
+def _angle(u: Tensor, v: Tensor) -> Tensor:
+    """π/2 minus the angle between u and v: the slope against the cosine is 1 at a right angle, and grows from there."""
+    return math.pi / 2 - cosine(u, v).clamp(-1 + 1e-6, 1 - 1e-6).acos()
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": cosine,
+    "absolute": lambda u, v: cosine(u, v).abs(),
+    "turned": lambda u, v: cosine(u, turned(v)),
+    "both": lambda u, v: cosine(u, turned(v)).abs(),  # AnglE's score is √2 times this one
+    "angle": _angle,
+}
+"""Scores of pairs, ``[batch]`` of ``u, v: [batch, dim]``."""
+
+
+class FormLoss(ScaledLoss):
+    """:func:`rank_loss` of λ times one of ``FORMS``: CoSENT with another score.
+
+    Args:
+        form: its name.
+        scale: λ.
+
+    Raises:
+        ValueError: an unknown form, or a scale that is not a positive finite number.
+    """
+
+    needs_order = True
+    is_rank_loss = True
+
+    def __init__(self, form: str = "cosine", scale: float = 20.0) -> None:
+        super().__init__(scale)
+        if form not in FORMS:
+            raise ValueError(f"unknown form {form!r}, expected one of: {', '.join(FORMS)}")
+        self.form = form
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        return rank_loss(self.scaled(FORMS[self.form](u, v)), labels)
+
+
+def score_forms(
+    data: Data, *, task: str, settings: Sequence[Mapping[str, Any]], seeds: Sequence[int], epochs: int
+) -> dict[str, Any]:
+    """Train the static encoder with CoSENT on several scores and judge it by the cosine.
+
+    Nothing is chosen on validation: every run is judged on test after its last step.
+
+    Args:
+        data: where the pairs come from.
+        task: a set with the splits train and test.
+        settings: for each row the arguments of `FormLoss`.
+        seeds: of encoder and batches.
+        epochs: passes over the training pairs.
+
+    Returns:
+        dict: ``rows``, one a run: ``form``, ``scale``, ``seed``, test ``spearman``, and ``mrr`` of retrieval on test.
+    """
+    pairs, test = data.load(task, "train"), data.load(task, "test")
+    rows = []
+    for seed in seeds:
+        for setting in settings:
+
+            def loss(encoder: Any, setting: Mapping[str, Any] = setting) -> FormLoss:
+                return FormLoss(**setting)
+
+            rows.append({**setting, "seed": seed, **_trained(pairs, test, loss, seed, epochs)})
+    return {"rows": rows}
+
+
+def sum_weights(
+    data: Data,
+    *,
+    task: str,
+    weights: Sequence[float],
+    seeds: Sequence[int],
+    epochs: int,
+    scales: Mapping[str, float],
+    take: int | None = None,
+) -> dict[str, Any]:
+    """Train the static encoder with CoSENT + w · in-batch negatives for several weights w, and with either alone.
+
+    Nothing is chosen on validation: every run is judged on test after its last step.
+
+    Args:
+        data: where the pairs come from.
+        task: a set with the splits train and test.
+        weights: of the in-batch part.
+        seeds: of encoder and batches, and of what is taken.
+        epochs: passes over the training pairs.
+        scales: ``cosent`` and ``mnrl`` → λ.
+        take: train on that many pairs, drawn anew for each seed.
+
+    Returns:
+        dict: ``rows``, one a run: ``weight`` (None: in-batch negatives alone; 0: CoSENT alone), ``seed``, test
+        ``spearman``, and ``mrr`` of retrieval on test.
+    """
+    from cosent_lib.data.alterations import altered
+    from cosent_lib.losses.make import make_loss
+
+    pairs, test = data.load(task, "train"), data.load(task, "test")
+    alone = {0.0: "cosent", None: "mnrl"}
+    rows = []
+    for seed in seeds:
+        chosen = altered(pairs, {} if take is None else {"take": take}, seed)
+        for weight in (0.0, *weights, None):
+
+            def loss(encoder: Any, weight: float | None = weight) -> Any:
+                if weight in alone:
+                    return make_loss(alone[weight], encoder, scale=scales[alone[weight]])
+                options = {f"{part}_scale": scale for part, scale in scales.items()}
+                return make_loss("cosent+mnrl", encoder, mnrl_weight=float(weight or 0), **options)
+
+            rows.append({"weight": weight, "seed": seed, **_trained(chosen, test, loss, seed, epochs)})
+    return {"rows": rows}
+
+
+def _trained(
+    pairs: Dataset, test: Dataset, loss: Callable[[Any], torch.nn.Module], seed: int, epochs: int
+) -> dict[str, float]:
+    """Train a static encoder with ``loss(encoder)``; its Spearman and MRR on ``test``."""
+    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.evaluation.evaluate import evaluate, evaluate_retrieval
+    from cosent_lib.training.setup import TrainingConfig
+    from cosent_lib.training.train import train
+
+    encoder = load_encoder("static", [*pairs["sentence1"][:], *pairs["sentence2"][:]], seed=seed)
+    config = TrainingConfig(epochs=epochs, seed=seed, device="cpu", progress=False)
+    train(encoder, loss(encoder), pairs, config)
+    return {"spearman": evaluate(encoder, test)["spearman"], "mrr": evaluate_retrieval(encoder, test)["mrr"]}

@@ -1,0 +1,136 @@
+"""Whether Sentence-BERT's cosine follows its classifier: the sign of the weights on |u − v| decides (chapter 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosent_lib.losses.sentence_bert import FEATURES, SoftmaxLoss
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from cosent_book.measurements.registry import Data
+    from cosent_lib.encoders.base import SentenceEncoder
+
+DEFAULT = FEATURES[:3]  # u, v, |u-v|
+
+
+def _columns_of_difference(loss: SoftmaxLoss) -> slice:
+    if "|u-v|" not in loss.features:
+        raise ValueError(f"the classifier does not look at |u-v|, only at {', '.join(loss.features)}")
+    dim = loss.classifier.in_features // len(loss.features)
+    place = loss.features.index("|u-v|") * dim
+    return slice(place, place + dim)
+
+
+def difference_weights(loss: SoftmaxLoss) -> Tensor:
+    """The weights on |u − v| of the highest class less those of the lowest, ``[dim]``.
+
+    Positive: sentences that differ here speak for the higher label. Negative: for the lower one, as a cosine needs it.
+
+    Raises:
+        ValueError: a classifier that does not look at |u − v|.
+    """
+    weights = loss.classifier.weight.detach()[:, _columns_of_difference(loss)]
+    return weights[-1] - weights[0]
+
+
+@torch.no_grad()
+def start_difference_weights(loss: SoftmaxLoss, value: float) -> None:
+    """Set the weights on |u − v|, in place, so that `difference_weights` are all ``value``; classes between are spaced
+    evenly. They may still go anywhere in training.
+
+    Raises:
+        ValueError: a classifier that does not look at |u − v|.
+    """
+    steps = torch.linspace(-0.5, 0.5, loss.num_labels).to(loss.classifier.weight)
+    loss.classifier.weight[:, _columns_of_difference(loss)] = value * steps[:, None]
+
+
+def classifier_starts(
+    data: Data,
+    *,
+    task: str,
+    settings: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    epochs: int,
+    num_labels: int = 2,
+    take: int | None = None,
+) -> dict[str, Any]:
+    """Train Sentence-BERT with other starting weights on |u − v|, or other features, and judge classifier and cosine.
+
+    The encoder is ``static``; every run keeps the checkpoint that is best by validation Spearman of the cosine.
+
+    Args:
+        data: where the pairs come from.
+        task: what is trained on; judged once on its test pairs.
+        settings: for each row ``start``, a value for `start_difference_weights` (None: the random weights as they are
+            drawn), and optionally ``features``.
+        seeds: of encoder, classifier and order.
+        epochs: passes over the training pairs.
+        num_labels: number of classes.
+        take: train on that many pairs, drawn anew for each seed.
+
+    Returns:
+        dict: ``rows``, one a run, see `_judged`, with ``seed``, ``start``, ``features``; ``untrained``, the Spearman
+        and AUC of the untrained cosine with the first seed.
+    """
+    from cosent_lib.data.alterations import altered
+    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.evaluation.evaluate import evaluate
+    from cosent_lib.training.setup import TrainingConfig
+    from cosent_lib.training.train import train
+
+    pairs, validation, test = (data.load(task, split) for split in ("train", "validation", "test"))
+    rows: list[dict[str, Any]] = []
+    untrained: dict[str, float] = {}
+    for seed in seeds:
+        chosen = altered(pairs, {} if take is None else {"take": take}, seed)
+        texts = [*chosen["sentence1"][:], *chosen["sentence2"][:]]
+        for setting in settings:
+            features = tuple(setting.get("features", DEFAULT))
+            encoder = load_encoder("static", texts, seed=seed)
+            untrained = untrained or {name: evaluate(encoder, test)[name] for name in ("spearman", "auc")}
+            loss = SoftmaxLoss(encoder.dim, num_labels, features, seed)
+            if setting.get("start") is not None:
+                start_difference_weights(loss, setting["start"])
+            train(encoder, loss, chosen, TrainingConfig(epochs=epochs, seed=seed, progress=False), validation)
+            row = {"seed": seed, "start": setting.get("start"), "features": list(features)}
+            rows.append(row | _judged(encoder, loss, test))
+    return {"rows": rows, "untrained": untrained}
+
+
+def _judged(encoder: SentenceEncoder, loss: SoftmaxLoss, test: Dataset) -> dict[str, float | None]:
+    """Cosine and classifier of a trained run on ``test``.
+
+    ``spearman`` and ``auc`` of the cosine; ``accuracy`` of the classifier beside the ``majority`` rate;
+    ``share_positive`` and ``mean_weight`` of `difference_weights` (None without |u − v|); ``mean_cosine`` of all pairs
+    of different sentences; the median length of u − v where the label is at least ½ (``near_1``), and below
+    (``near_0``).
+    """
+    from cosent_lib.data.columns import pair_columns
+    from cosent_lib.encoders.geometry import geometry
+    from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
+
+    columns = pair_columns(test)
+    classifier = evaluate_classifier(encoder, loss, test)
+    texts = list(dict.fromkeys([*columns.first, *columns.second]))
+    vectors = encoder.encode(texts).numpy()
+    u, v = (encoder.encode(side) for side in (columns.first, columns.second))
+    lengths, high = (u - v).norm(dim=1).numpy(), columns.labels >= 0.5
+    weights = difference_weights(loss) if "|u-v|" in loss.features else None
+    return {
+        **{name: evaluate(encoder, test)[name] for name in ("spearman", "auc")},
+        "accuracy": classifier["accuracy"],
+        "majority": classifier["majority"],
+        "share_positive": None if weights is None else (weights > 0).double().mean().item(),
+        "mean_weight": None if weights is None else weights.mean().item(),
+        "mean_cosine": geometry(vectors[np.linalg.norm(vectors, axis=1) > 0])["mean_cosine"],
+        "near_1": float(np.median(lengths[high])),
+        "near_0": float(np.median(lengths[~high])),
+    }

@@ -1,0 +1,115 @@
+"""What λ suits real encoders and sets, before training and as the training pairs grow in number (chapter 8)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cosent_lib.ranking.scale import ScaleReport, scale_report
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from cosent_book.measurements.registry import Data
+    from cosent_lib.encoders.base import SentenceEncoder
+
+
+def untrained_scale(data: Data, *, task: str, encoder: str, seed: int = 0) -> dict[str, Any]:
+    """The λ that `suggest_scale` computes from an untrained encoder's validation cosines, and what speaks for it.
+
+    Args:
+        data: where pairs come from.
+        task: a name of `cosent_lib.data.tasks.TASKS` with the splits train (vocabulary and tokenizer) and validation.
+        encoder: a name for `load_encoder`.
+        seed: of its random vectors; no meaning for a pretrained encoder.
+
+    Returns:
+        dict: ``mean`` and ``deviation`` of the cosines, ``suggested`` λ, ``log_bound`` log(Σ/P) at it and
+        ``log_bound_20`` at 20, ``half_slopes`` cut → half the slope of a logistic regression on the cosines.
+
+    Raises:
+        ValueError: no λ is best, because the cosines run against the labels or order all of them.
+    """
+    from cosent_lib.encoders.load import load_encoder
+
+    pairs, validation = data.load(task, "train"), data.load(task, "validation")
+    options: dict[str, Any] = {} if encoder == "minilm" else {"seed": seed}
+    cosines, report = _reported(load_encoder(encoder, _texts(pairs), **options), validation)
+    return {
+        "mean": float(cosines.mean()),
+        "deviation": float(cosines.std()),
+        "suggested": report.scale,
+        "log_bound": report.log_bounds[report.scale],
+        "log_bound_20": report.log_bounds[20.0],
+        "half_slopes": {f"{cut:g}": slope for cut, slope in report.half_slopes.items()},
+    }
+
+
+def scale_by_size(
+    data: Data, *, task: str, sizes: list[int], scales: list[float], seeds: list[int], loss: str = "cosent"
+) -> dict[str, Any]:
+    """Train the static encoder for one epoch on more and more pairs, with several λ.
+
+    Args:
+        data: where pairs come from.
+        task: as for `untrained_scale`.
+        sizes: numbers of training pairs, drawn without replacement.
+        scales: values of λ.
+        seeds: of drawing, encoder and batches.
+        loss: a loss with a scale.
+
+    Returns:
+        dict: ``rows``, one a run: ``pairs``, ``scale``, ``seed``, validation Spearman ``spearman``, and ``before`` and
+        ``after`` the λ suggested by the validation cosines before the first step and after the last.
+
+    Raises:
+        ValueError: more pairs than there are.
+    """
+    from cosent_lib.data.alterations import altered
+
+    pairs, validation = data.load(task, "train"), data.load(task, "validation")
+    rows = []
+    for size in sizes:
+        for seed in seeds:
+            taken = altered(pairs, {"take": size}, seed)
+            for scale in scales:
+                row = _trained_row(taken, validation, loss, scale, seed)
+                rows.append({"pairs": size, "scale": scale, "seed": seed, **row})
+    return {"rows": rows}
+
+
+def _trained_row(pairs: Dataset, validation: Dataset, loss: str, scale: float, seed: int) -> dict[str, float | None]:
+    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.evaluation.metrics import score_metrics
+    from cosent_lib.losses.make import make_loss
+    from cosent_lib.training.setup import TrainingConfig
+    from cosent_lib.training.train import train
+
+    encoder = load_encoder("static", _texts(pairs), seed=seed)
+    before = _reported(encoder, validation)[1].scale
+    config = TrainingConfig(epochs=1, seed=seed, device="cpu", progress=False)
+    train(encoder, make_loss(loss, encoder, scale=scale), pairs, config)
+    cosines, report = _reported(encoder, validation)
+    spearman = score_metrics(cosines.numpy(), _labels(validation).numpy())["spearman"]
+    return {"spearman": spearman, "before": _finite(before), "after": _finite(report.scale)}
+
+
+def _reported(encoder: SentenceEncoder, pairs: Dataset) -> tuple[torch.Tensor, ScaleReport]:
+    from cosent_lib.evaluation.evaluate import cosine_scores
+
+    cosines = torch.from_numpy(cosine_scores(encoder, pairs))
+    return cosines, scale_report(cosines, _labels(pairs))
+
+
+def _labels(pairs: Dataset) -> torch.Tensor:
+    return torch.tensor(pairs["score"][:], dtype=torch.float64)
+
+
+def _texts(pairs: Dataset) -> list[str]:
+    return [*pairs["sentence1"][:], *pairs["sentence2"][:]]
+
+
+def _finite(scale: float) -> float | None:
+    return scale if math.isfinite(scale) else None

@@ -1,0 +1,165 @@
+"""Suites carried out: run by run, skipping what is recorded, beside other runners, past runs that fail."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from cosent_lib.runs.outcome import failure_record
+from cosent_lib.runs.perform import altered_splits, execute, load_splits, missing_runs
+from cosent_lib.runs.run import Record, Run, record_path, save_record
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+WAIT = 2.0  # seconds between two looks at what another runner is at
+
+
+class Plan(NamedTuple):
+    """The runs of a suite that are known, and how many more will be once choices on validation are made."""
+
+    runs: Sequence[Run]
+    undecided: int
+
+
+class RunsFailed(RuntimeError):  # noqa: N818
+    """Some runs of a suite could not be carried out; all others are recorded. The message names them."""
+
+
+def run_missing(
+    plan: Callable[[], Plan],
+    report: Callable[[str], None] = print,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> int:
+    """Execute and record the runs that have no record, until none is left; return how many were made.
+
+    Each record is written the moment its run ends, so that stopping loses at most the running one. A run whose
+    loss is not finite is a result too and recorded as a failure. Several runners, in several processes, may share
+    one folder: a run in hand is locked, and the lock goes with the process that holds it.
+
+    Args:
+        plan: What there is to do; asked again after each run, because a choice on validation adds runs.
+        report: Receives a line before and after each run.
+        folder: As for `recorded_or_live`.
+        progress: Show progress bars as well.
+
+    Raises:
+        DamagedRecord: Before anything is run, if an existing record cannot be read.
+        RunsFailed: At the end, if runs failed for another reason than their loss.
+    """
+    state = _State(report, folder, progress)
+    waited = False
+    while True:
+        runs, undecided = plan()
+        missing = [run for run in missing_runs(runs, folder, state.checked) if run.key not in state.failed]
+        if not missing:
+            break
+        if state.make_one(missing, len(missing) + undecided):
+            waited = False
+            continue
+        if not waited:
+            report(f"waiting for another runner that is at {len(missing)} of these runs, such as {missing[0]}")
+        waited = True
+        time.sleep(WAIT)
+    if state.failed:
+        first = next(iter(state.failed.values()))
+        raise RunsFailed(f"{len(state.failed)} runs failed, the others are recorded; the first: {first}")
+    return state.made
+
+
+def require_encoders(runs: Sequence[Run]) -> None:
+    """Load every encoder of the runs once, so that one that cannot be had stops them before the first.
+
+    Raises:
+        EncoderUnavailable: One that cannot be had; the message says why, and how the others can go on.
+        ValueError: An unknown encoder, or one without an option that its runs give it.
+    """
+    from cosent_lib.encoders.base import EncoderUnavailable
+    from cosent_lib.encoders.load import load_encoder
+
+    wanted = {run.encoder_label: run for run in runs}
+    for run in wanted.values():
+        try:
+            load_encoder(run.encoder, ["a text"], **run.encoder_options)
+        except EncoderUnavailable as error:
+            others = sorted({other.encoder for other in wanted.values()} - {run.encoder})
+            way = f"; --only {others[0]!r} leaves them out" if others else ""
+            count = sum(other.encoder_label == run.encoder_label for other in runs)
+            raise EncoderUnavailable(f"{str(error).rstrip('.')}. {count} runs need it{way}") from error
+
+
+def carry_out(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Record:
+    """Execute a run on ``splits``, from `load_splits`; a loss that is not finite is a result too, of a failed run."""
+    from cosent_lib.training.errors import NonFiniteLoss
+
+    try:
+        return execute(run, progress=progress, splits=splits)
+    except NonFiniteLoss as error:
+        return failure_record(run, altered_splits(run, splits), error)
+
+
+class _State:
+    """What one runner remembers from run to run."""
+
+    def __init__(self, report: Callable[[str], None], folder: Path | None, progress: bool) -> None:
+        self.report, self.folder, self.progress = report, folder, progress
+        self.made, self.begun = 0, time.perf_counter()
+        self.checked: set[str] = set()  # keys of records that were read once
+        self.failed: dict[str, str] = {}  # key -> what went wrong
+        self._data: tuple[Any, dict[str, Dataset]] = (None, {})  # of the last run: the next one mostly needs the same
+
+    def make_one(self, missing: Sequence[Run], left: int) -> bool:
+        """Carry out the first run that no other runner is at; False if there is none."""
+        for run in missing:
+            with _claimed(record_path(run, self.folder)) as mine:
+                if not mine or record_path(run, self.folder).exists():
+                    continue
+                self.report(f"[{self.made + 1}, {left} left] {run}")
+                try:
+                    record = self._record(run)
+                except Exception as error:  # one bad run must not cost the others; KeyboardInterrupt passes
+                    self.failed[run.key] = f"{run}: {type(error).__name__}: {error}"
+                    self.report(f"    FAILED, going on: {type(error).__name__}: {error}")
+                    return True
+                save_record(record, self.folder)
+                self.made += 1
+                self.report("    " + _summary(record, (time.perf_counter() - self.begun) / self.made * (left - 1)))
+                return True
+        return False
+
+    def _record(self, run: Run) -> Record:
+        place = (run.task, run.source, run.score_range, run.also_judge, run.judge_test)
+        if self._data[0] != place:
+            self._data = place, load_splits(run)
+        return carry_out(run, self._data[1], self.progress)
+
+
+def _summary(record: Record, seconds_left: float) -> str:
+    scores = [
+        f"{split} {values['spearman']:.4f}"
+        for split, values in record.metrics.items()
+        if values and values.get("spearman") is not None
+    ]
+    outcome = f"failed: {record.failure}" if record.failure else f"spearman {', '.join(scores) or 'undefined'}"
+    return f"{outcome} · {record.wall_time_s['train']:.1f} s · about {seconds_left:.0f} s left"
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Whether the run whose record goes to ``path`` is ours inside the block. A killed process loses its claim."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is still held: no other runner can be inside
+        lock.release()

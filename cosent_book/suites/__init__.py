@@ -1,0 +1,1 @@
+"""What the book has run: every suite as a readable declaration."""

@@ -1,0 +1,1 @@
+"""The command line: cosent COMMAND, or python -m cosent_lib COMMAND."""

@@ -1,0 +1,109 @@
+"""The command data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cosent_lib.cli.layout import aligned, label_shares
+from cosent_lib.cli.options import RangeOption, SourceOption, examples, score_limits
+
+if TYPE_CHECKING:
+    from cosent_lib.data.files import Columns
+    from cosent_lib.evaluation.report import Summary
+
+commands = typer.Typer()
+SHOWN = 20  # malformed rows that are listed
+WORDS = (
+    "ceiling: the largest Spearman that untied scores can reach. ties: pairs of rows with equal labels, which demand "
+    "no order. repeated: rows whose two texts, in either order, stood together before. contradictory: pairs of texts "
+    "with more than one label. seen before: pairs and sentences that another split has."
+)
+
+
+@commands.command(epilog=examples("cosent", "data", "data lcqmc", "data check my.tsv --score-range 0,5"))
+def data(
+    task: Annotated[
+        str | None, typer.Argument(help="A task to describe, or the word check; without it, the names of all.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="After check: your .tsv or .csv (or .gz of it), or a folder of SPLIT.tsv.")
+    ] = None,
+    source: SourceOption = "auto",
+    score_range: RangeOption = None,
+) -> None:
+    """List the tasks, say what a task's splits hold, or check your own file (exit code 2 for malformed rows)."""
+    from cosent_lib.data.load import load_pairs, split_names
+    from cosent_lib.data.tasks import TASKS
+
+    if task == "check":
+        _check(file, score_limits(score_range))
+    elif file is not None:
+        raise ValueError(f"unexpected {str(file)!r}; did you mean: cosent data check {file}")
+    elif task is None:
+        rows = [[name, item.language, ", ".join(item.splits), item.description] for name, item in TASKS.items()]
+        typer.echo(aligned([["task", "language", "splits", "what it is"], *rows]))
+    else:
+        from cosent_lib.evaluation.report import columns_of
+
+        limits = score_limits(score_range)
+        _show({split: columns_of(load_pairs(task, split, source, score_range=limits)) for split in split_names(task)})
+
+
+def _show(splits: "dict[str, Columns]", advise: bool = False) -> None:
+    """Print counts a split, what the splits share, and advice."""
+    from cosent_lib.evaluation.report import advice, summarise
+
+    summaries = {split: summarise(columns) for split, columns in splits.items()}
+    typer.echo(aligned(_summary_lines(summaries)))
+    if len(splits) > 1:
+        typer.echo("\n" + aligned(_overlap_lines(splits)))
+    typer.echo("\n" + WORDS)
+    for split, summary in summaries.items() if advise else ():
+        typer.echo("\n" + "\n".join([f"{split}:", *(f"- {line}" for line in advice(summary))]))
+
+
+def _summary_lines(summaries: "dict[str, Summary]") -> list[list[str]]:
+    """Lay out summaries as the cells of a table, split by split."""
+    lines = [["split", "rows", "share of each label", "ceiling", "ties", "repeated", "contradictory"]]
+    for split, item in summaries.items():
+        ceiling = "–" if item.ceiling is None else f"{item.ceiling:.4f}"
+        counts = [str(item.repeated), str(item.contradictory)]
+        lines.append([split, str(item.rows), label_shares(item.labels), ceiling, f"{100 * item.tied:.1f} %", *counts])
+    return lines
+
+
+def _overlap_lines(splits: "dict[str, Columns]") -> list[list[str]]:
+    """Lay out what each split shares with each later one."""
+    from cosent_lib.evaluation.report import overlap
+
+    lines = [["seen before", "pairs", "share of sentences"]]
+    names = list(splits)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            found = overlap(splits[first], splits[second])
+            lines.append([f"{second} in {first}", str(found.pairs), f"{100 * found.sentences:.1f} %"])
+    return lines
+
+
+def _check(place: Path | None, limits: tuple[float, float] | None) -> None:
+    """Check every row of a file, or of each split of a folder."""
+    from cosent_lib.data.load import check_own
+
+    if place is None:
+        raise ValueError("check what? Expected a file: cosent data check my.tsv")
+    checked = check_own(str(place), limits)
+    for checker in checked.values():
+        found = f"{len(checker.bad)} malformed" if checker.bad else "all well formed"
+        typer.echo(f"{checker.path}: {len(checker.columns.score) + len(checker.bad)} rows, {found}")
+        for error in checker.bad[:SHOWN]:
+            typer.echo("  " + str(error).removeprefix(f"{checker.path}: "))
+        if len(checker.bad) > SHOWN:
+            typer.echo(f"  and {len(checker.bad) - SHOWN} more")
+        if limits is None and any("out of range" in error.problem for error in checker.bad):
+            typer.echo("  Scores other than 0 to 1 need their range, for example --score-range 0,5")
+    typer.echo()
+    if good := {split: checker.columns for split, checker in checked.items() if checker.columns.score}:
+        _show(good, advise=True)
+    if any(checker.bad for checker in checked.values()):
+        raise typer.Exit(2)

@@ -1,0 +1,173 @@
+"""The command train."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cosent_lib.cli.layout import metrics_table
+from cosent_lib.cli.options import (
+    Interrupted,
+    RangeOption,
+    SourceOption,
+    TaskArgument,
+    examples,
+    given,
+    named,
+    score_limits,
+)
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog=examples(
+        "cosent",
+        "train builtin --output runs/first",
+        "train lcqmc --loss cosent --scale 20 --output runs/lcqmc",
+        "train lcqmc --scale suggested --epochs 20 --patience 3 --output runs/long",
+        "train csv:my_pairs --score-range 0,5 --output runs/mine",
+    )
+)
+def train(
+    task: TaskArgument,
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the trained encoder and its record.json. While it trains, checkpoints are in a folder "
+            "beside it, OUTPUT.checkpoints."
+        ),
+    ],
+    encoder: Annotated[
+        str, typer.Option(help="static, small, minilm, a folder, or a hub id such as owner/name.")
+    ] = "static",
+    loss: Annotated[
+        str, typer.Option(help="cosine_linear, cosine_squared, cosine_margin, sbert, cosent, ranknet, angle or mnrl.")
+    ] = "cosent",
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="The λ of ranking losses (default: the loss's own, 20), or the word suggested: computed from the "
+            "untrained encoder's cosines on the validation pairs."
+        ),
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Margin of cosine_margin or cosent.")] = None,
+    loss_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Any other option of the loss, as name=value; repeat for more: num_labels=6, learn_scale=true."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs (default 1).")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps, whatever the epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch (default 64).")] = None,
+    batches: Annotated[
+        str | None,
+        typer.Option(
+            help="shuffled (the default), or levels: each batch gets its share of every label, for rare ones too."
+        ),
+    ] = None,
+    accumulation_steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Batches whose gradients are added up to one step (default 1), where memory is short. Not a larger "
+            "batch for a ranking loss: it compares pairs within a batch only."
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: what suits the encoder.")] = None,
+    evaluation_steps: Annotated[
+        int | None, typer.Option(help="Validate after every so many steps (default: after each epoch).")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many validations in a row without a new best (default: never).")
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None, typer.Option(help="Write a checkpoint after every so many steps (default: after each epoch).")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that was stopped; give all other options as they were."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
+    source: SourceOption = "auto",
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    score_range: RangeOption = None,
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
+) -> None:
+    """Train an encoder on TASK, keep the best state by validation, report test once.
+
+    Ctrl-C saves where it is; the same command and --resume goes on from there as if it had never been stopped. After a
+    crash it goes on from the last checkpoint. The checkpoints are removed when the run is finished.
+    """
+    from cosent_lib.runs.perform import perform
+    from cosent_lib.runs.run import Run
+    from cosent_lib.training.checkpoints import latest_checkpoint
+
+    _check_output(output)
+    saving = output.resolve().with_name(f"{output.resolve().name}.checkpoints")
+    _check_resume(saving, resume, latest_checkpoint(saving))
+    training: dict[str, Any] = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "batches": batches}
+    training |= {"accumulation_steps": accumulation_steps, "learning_rate": learning_rate, "patience": patience}
+    training |= {"evaluation_steps": evaluation_steps, "device": device, "precision": precision}
+    run = Run(
+        suite="command_line",
+        task=task,
+        source=source,
+        encoder=encoder,
+        loss=loss,
+        loss_options=given({"scale": _scale(scale), "margin": margin}) | named(loss_option or []),
+        training=given(training),
+        seed=seed,
+        score_range=score_limits(score_range),
+    )
+    places: dict[str, Any] = {"output_dir": saving, "resume_from": saving if resume else None}
+    try:
+        _finish(output, *perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places))
+    except KeyboardInterrupt:
+        place = latest_checkpoint(saving)
+        how = f"saved in {place}; go on with the same command and --resume" if place else "before anything was saved"
+        raise Interrupted(how) from None
+    shutil.rmtree(saving, ignore_errors=True)
+
+
+def _finish(output: Path, record: Any, trained: Any) -> None:
+    """Save a trained encoder with its record, and say how good it is."""
+    from cosent_lib.runs.run import to_json, write_atomically
+
+    trained.save(output)
+    write_atomically(output / "record.json", to_json(record))
+    typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
+    typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
+    typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
+
+
+def _scale(text: str | None) -> float | str | None:
+    """Read ``--scale``."""
+    if text is None or text == "suggested":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--scale {text!r}: expected a number, or the word suggested") from None
+
+
+def _check_resume(saving: Path, resume: bool, checkpoint: Path | None) -> None:
+    """Refuse to begin over a run that could be gone on with, and to go on with none."""
+    if resume and checkpoint is None:
+        raise ValueError(f"--resume: no checkpoint in {saving}; leave --resume out to begin")
+    if checkpoint is not None and not resume:
+        raise ValueError(f"{saving} holds an unfinished run: go on with --resume, or delete it to begin again")
+
+
+def _check_output(output: Path) -> None:
+    """Refuse, before anything is trained, a place where the encoder could not be saved."""
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / "encoder.json").is_file()):
+        raise ValueError(f"--output {output}: exists and holds no saved encoder; name a new or empty folder")
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"--output {output}: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"--output {output}: {there} cannot be written to")

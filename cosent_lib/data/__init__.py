@@ -1,0 +1,1 @@
+"""Pairs with labels: from files, the hub or the built-in corpus, every row checked."""

@@ -1,0 +1,62 @@
+"""Pairs as three checked columns, whatever they came in."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+# a datasets.Dataset, a pandas DataFrame or a mapping, with the columns sentence1, sentence2, score
+Pairs: TypeAlias = Any
+COLUMNS = ("sentence1", "sentence2", "score")
+
+
+class PairColumns(NamedTuple):
+    """The three columns of a set of pairs, checked: texts ``[n]``, texts ``[n]``, labels float64 ``[n]``."""
+
+    first: list[str]
+    second: list[str]
+    labels: NDArray[np.float64]
+
+
+def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
+    """The columns ``sentence1``, ``sentence2``, ``score`` of ``pairs``, checked.
+
+    Args:
+        pairs: a ``datasets.Dataset``, a pandas DataFrame or a mapping of columns.
+        what: the name used for it in error messages.
+
+    Raises:
+        ValueError: a column is missing, there are no rows or columns differ in length, a text is not a string, a
+            label is not a number in [0, 1] (``load_pairs`` scales to that range).
+    """
+    names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise ValueError(f"{what}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}, got {names}")
+    # [:] has datasets hand over a column at once; row by row takes longer than a short training
+    first, second, scores = (list(pairs[name][:]) for name in COLUMNS)
+    labels = _labels(scores, what)
+    if not first:
+        raise ValueError(f"{what}: there are no rows")
+    if not len(first) == len(second) == labels.size:
+        raise ValueError(f"{what}: columns of {len(first)}, {len(second)} and {labels.size} rows")
+    for name, texts in (("sentence1", first), ("sentence2", second)):
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"{what}: {name} of row {row} is not a text but {text!r}")
+    return PairColumns(first, second, labels)
+
+
+def _labels(values: Sequence[Any], what: str) -> NDArray[np.float64]:
+    try:
+        labels = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: score is not a column of numbers ({error})") from error
+    outside = np.flatnonzero(~((labels >= 0) & (labels <= 1)))  # NaN is outside as well
+    if outside.size:
+        raise ValueError(
+            f"{what}: score must lie in [0, 1], but row {outside[0]} has {labels[outside[0]]} "
+            f"({outside.size} such rows); load_pairs scales scores when it is told their range"
+        )
+    return labels

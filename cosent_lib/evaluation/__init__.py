@@ -1,0 +1,1 @@
+"""How well cosines order pairs: metrics, thresholds, retrieval, intervals."""

@@ -1,0 +1,204 @@
+"""How well cosines order sentence pairs: Spearman, Pearson, AUC, their ceilings, and threshold metrics.
+
+A metric that is undefined (all labels or all scores equal) is a ``ValueError``, never a silent NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
+from cosent_lib.evaluation.metrics import (
+    check_defined,
+    score_metrics,
+)
+from cosent_lib.evaluation.retrieval import ranks_of_partners, retrieval_metrics
+from cosent_lib.evaluation.thresholds import best_threshold, is_binary, threshold_metrics
+
+if TYPE_CHECKING:
+    from cosent_lib.encoders.base import SentenceEncoder
+    from cosent_lib.losses.sentence_bert import SoftmaxLoss
+
+CHUNK = 16_384  # rows of float64 vectors in memory at once
+
+
+def cosine_scores(
+    encoder: SentenceEncoder, pairs: Pairs, *, batch_size: int = 256, progress: bool = False
+) -> NDArray[np.float64]:
+    """The cosine of each pair's two vectors, float64 ``[n]``; each distinct text is encoded once.
+
+    A zero vector has cosine 0 with everything.
+
+    Args:
+        encoder: texts → vectors; only its ``encode`` is used.
+        pairs: see :func:`pair_columns`.
+        batch_size: handed to ``encode``.
+        progress: handed to ``encode``.
+
+    Raises:
+        ValueError: bad columns, or a vector that is not finite (says of which row).
+    """
+    vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
+    scores = np.concatenate(
+        [
+            _cosines(vectors[left[start : start + CHUNK]], vectors[right[start : start + CHUNK]])
+            for start in range(0, left.size, CHUNK)
+        ]
+    )
+    if not np.isfinite(scores).all():
+        bad = np.flatnonzero(~np.isfinite(scores))
+        raise ValueError(f"the encoder gives vectors that are not finite for {bad.size} pairs, first of row {bad[0]}")
+    return scores
+
+
+def _vectors(
+    encoder: SentenceEncoder, columns: PairColumns, batch_size: int = 256, progress: bool = False
+) -> tuple[NDArray[np.floating], NDArray[np.int64], NDArray[np.int64]]:
+    """Vectors of the distinct texts ``[t, dim]``, and for both columns the row of each text there."""
+    index = {text: number for number, text in enumerate(dict.fromkeys([*columns.first, *columns.second]))}
+    vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
+    left, right = (np.fromiter(map(index.__getitem__, texts), np.int64) for texts in columns[:2])
+    return vectors, left, right
+
+
+def _cosines(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Row-wise cosines of two ``[n, dim]`` arrays in float64; 0 where a row is zero."""
+    u, v = u.astype(np.float64), v.astype(np.float64)
+    uv, uu, vv = (np.einsum("nd,nd->n", a, b) for a, b in ((u, v), (u, u), (v, v)))
+    lengths = np.sqrt(uu * vv)  # one root: equal vectors then have exactly 1, and tie, as they should
+    return uv / np.where(lengths == 0, 1.0, lengths)
+
+
+def evaluate(
+    encoder: SentenceEncoder,
+    pairs: Pairs,
+    threshold_pairs: Pairs | None = None,
+    *,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> dict[str, float]:
+    """How well the encoder's cosines order ``pairs`` by their labels.
+
+    Args:
+        encoder: texts → vectors.
+        pairs: what is judged; see :func:`pair_columns`.
+        threshold_pairs: other pairs (validation) on which a decision threshold is fitted.
+        batch_size: of encoding.
+        progress: of encoding.
+
+    Returns:
+        dict: ``spearman``, ``pearson``, ``auc`` (:func:`concordance`), ``ceiling`` (:func:`spearman_ceiling`), and for
+        labels 0/1 ``average_precision``. With ``threshold_pairs``, and labels 0/1 in both, also ``accuracy`` at
+        ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for its own metric,
+        and ``majority``, the accuracy of always giving the more frequent label. Graded pairs have no such entries.
+
+    Raises:
+        ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` being ``pairs`` itself (a
+            threshold is never fitted on what it is judged on), or only one of the two having labels 0/1.
+    """
+    if threshold_pairs is not None and threshold_pairs is pairs:
+        raise ValueError("threshold_pairs must be other data than the pairs that are judged")
+    labels = pair_columns(pairs).labels
+    check_defined(labels, "labels")  # before minutes of encoding
+    fitting = None if threshold_pairs is None else pair_columns(threshold_pairs, "threshold_pairs").labels
+    if fitting is not None and is_binary(fitting) != is_binary(labels):
+        raise ValueError("pairs and threshold_pairs must both have labels 0/1, or both be graded")
+    scores = cosine_scores(encoder, pairs, batch_size=batch_size, progress=progress)
+    metrics = score_metrics(scores, labels)
+    if fitting is None or not is_binary(labels):
+        return metrics
+    fitting_scores = cosine_scores(encoder, threshold_pairs, batch_size=batch_size, progress=progress)
+    threshold = best_threshold(fitting_scores, fitting).threshold
+    f1_threshold = best_threshold(fitting_scores, fitting, "f1").threshold
+    return metrics | {
+        "accuracy": threshold_metrics(scores, labels, threshold)["accuracy"],
+        "f1": threshold_metrics(scores, labels, f1_threshold)["f1"],
+        "threshold": threshold,
+        "f1_threshold": f1_threshold,
+        "majority": float(max(labels.mean(), 1 - labels.mean())),
+    }
+
+
+def evaluate_classifier(
+    encoder: SentenceEncoder, loss: SoftmaxLoss, pairs: Pairs, *, batch_size: int = 256, progress: bool = False
+) -> dict[str, float]:
+    """How often Sentence-BERT's own classifier is right: what it is trained on, not what it is used for (chapter 7).
+
+    Args:
+        encoder: texts → vectors.
+        loss: the trained :class:`cosent_lib.SoftmaxLoss`.
+        pairs: see :func:`pair_columns`.
+        batch_size: of encoding.
+        progress: of encoding.
+
+    Returns:
+        dict: ``accuracy``; ``macro_f1``, the mean of the classes' F1, which no frequent class can dominate (a class
+        that neither occurs nor is predicted is left out); ``majority``, the accuracy of always giving the most
+        frequent class.
+
+    Raises:
+        ValueError: bad columns.
+    """
+    from sklearn.metrics import f1_score
+
+    columns = pair_columns(pairs)
+    vectors, left, right = _vectors(encoder, columns, batch_size, progress)
+    place = next(loss.parameters())
+    u, v = (torch.from_numpy(vectors[rows]).to(place) for rows in (left, right))
+    classes = loss.classes(torch.from_numpy(columns.labels))
+    predicted = loss.predict(u, v).cpu()
+    return {
+        "accuracy": (predicted == classes).double().mean().item(),
+        "macro_f1": float(f1_score(classes, predicted, average="macro", zero_division=0)),
+        "majority": int(classes.bincount().max()) / classes.numel(),
+    }
+
+
+def evaluate_retrieval(
+    encoder: SentenceEncoder,
+    pairs: Pairs,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    batch_size: int = 256,
+    chunk: int = 512,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Whether texts find their partners: every text with a partner asks, all other texts of the pairs may answer.
+
+    Partners are the two texts of a pair labelled ½ or more (two equal texts are not a question). The corpus is all
+    distinct texts of the pairs. Unlabelled true matches in it count as wrong, so values are comparable between
+    encoders, not between sets. Ties count against the encoder.
+
+    Args:
+        encoder: texts → vectors.
+        pairs: see :func:`pair_columns`.
+        ks: the k of recall@k.
+        batch_size: of encoding.
+        chunk: queries compared with the corpus at once.
+        progress: of encoding.
+
+    Returns:
+        dict: ``mrr``, the mean over queries of 1/rank of the first partner; ``recall@k``, the mean share of a query's
+        partners among its k nearest texts; the numbers of ``queries`` and of texts in the ``corpus``.
+
+    Raises:
+        ValueError: bad columns, no pair labelled ½ or more, k below 1.
+    """
+    if not all(isinstance(k, int) and k >= 1 for k in ks):
+        raise ValueError(f"ks must be whole numbers of at least 1, got {tuple(ks)}")
+    columns = pair_columns(pairs)
+    vectors, left, right = _vectors(encoder, columns, batch_size, progress)
+    partners: dict[int, set[int]] = {}
+    for a, b in zip(left[columns.labels >= 0.5].tolist(), right[columns.labels >= 0.5].tolist(), strict=True):
+        if a != b:
+            partners.setdefault(a, set()).add(b)
+            partners.setdefault(b, set()).add(a)
+    if not partners:
+        raise ValueError("no pair of two different texts is labelled 0.5 or more, so there is nothing to retrieve")
+    ranks = ranks_of_partners(vectors, {query: sorted(found) for query, found in partners.items()}, chunk)
+    return retrieval_metrics(ranks, ks) | {"queries": len(ranks), "corpus": len(vectors)}

@@ -1,0 +1,131 @@
+"""What every loss over sentence pairs shares: a safe cosine, the checks of its inputs, and how losses are summed."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cosent_lib.ranking.rank_loss import compute_dtype
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale the rows of ``x: [..., dim]`` to length 1, in float32 or better; zero rows stay zero with zero gradient."""
+    x = x if x.dtype == torch.float64 else x.float()
+    # In float64 the squares neither overflow nor vanish. A zero row is divided by 1 and then replaced by a constant:
+    # dividing it by some tiny number instead would give it a gradient of 1/tiny.
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=compute_dtype(x))
+    is_zero = length == 0
+    return torch.where(is_zero, 0, x / torch.where(is_zero, 1, length).to(x.dtype))
+
+
+def cosine(u: Tensor, v: Tensor) -> Tensor:
+    """Return the cosines ``[batch]`` of the rows of ``u`` and ``v``, both ``[batch, dim]``; 0 for a zero vector."""
+    return (unit(u) * unit(v)).sum(-1)
+
+
+class PairLoss(nn.Module):
+    """A loss over labelled pairs of sentence vectors."""
+
+    needs_order: bool = False
+    """Whether a batch whose labels are all equal carries no signal."""
+    is_rank_loss: bool = False
+    """Whether the value is a :func:`rank_loss`, so that :func:`inversion_bound` applies to it."""
+    needs_targets: bool = True
+    """Whether labels are targets, which must lie in [0, 1], and not merely an order."""
+
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            u: vectors of the first sentences, ``[batch, dim]``.
+            v: vectors of the second sentences, ``[batch, dim]``.
+            labels: similarity labels, ``[batch]``, in [0, 1] where the loss needs targets.
+
+        Raises:
+            ValueError: for shapes that do not fit, or labels outside [0, 1] where targets are needed.
+        """
+        if u.dim() != 2 or u.shape != v.shape:
+            raise ValueError(f"u and v must both have shape [batch, dim], got {list(u.shape)} and {list(v.shape)}")
+        if labels.shape != u.shape[:1]:
+            raise ValueError(f"labels must have shape [{u.shape[0]}], one a pair, got {list(labels.shape)}")
+        if self.needs_targets:
+            _check_targets(labels)
+        return self.compute(u, v, labels)
+
+    def teaches(self, labels: Tensor) -> bool:
+        """Return whether a batch with ``labels: [batch]`` carries any signal."""
+        return not self.needs_order or bool((labels != labels[0]).any())
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of checked inputs; what a subclass defines."""
+        raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of the constructor as they stand now (a learned scale as it came out)."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
+
+
+class SummedLoss(PairLoss):
+    """A weighted sum of losses on the same vectors, as AnglE's training sums three (Li & Li 2023). Chapter 12.
+
+    A part that a batch teaches nothing (no positives, or no order) adds nothing there.
+
+    Args:
+        parts: the losses by name.
+        weights: a number for each name, 1 where it is missing.
+
+    Raises:
+        ValueError: for fewer than two parts, a part that is no :class:`PairLoss`, a weight of no part, or one that is
+            not a positive finite number.
+    """
+
+    def __init__(self, parts: Mapping[str, "PairLoss"], weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        if len(parts) < 2:
+            raise ValueError(f"a sum needs at least two losses, got {len(parts)}: {', '.join(parts) or 'none'}")
+        for name, part in parts.items():
+            if not isinstance(part, PairLoss):
+                raise ValueError(f"part {name} of a sum must be a PairLoss, got {type(part).__name__}")
+        if unknown := sorted(set(weights or {}) - set(parts)):
+            raise ValueError(f"a weight is given for {unknown[0]}, which is no part: there are {', '.join(parts)}")
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in parts}
+        for name, weight in self.weights.items():
+            if not (weight > 0 and math.isfinite(weight)):
+                raise ValueError(f"the weight of {name} must be a positive finite number, got {weight}")
+        self.parts = nn.ModuleDict(dict(parts))
+        self.needs_order = all(part.needs_order for part in parts.values())
+        self.needs_targets = any(part.needs_targets for part in parts.values())
+
+    def teaches(self, labels: Tensor) -> bool:
+        """See :meth:`PairLoss.teaches`: whether any part is taught something."""
+        return any(part.teaches(labels) for part in self._parts().values())
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        taught = {name: part for name, part in self._parts().items() if part.teaches(labels)}
+        if not taught:
+            return (u.sum() + v.sum()) * 0
+        return torch.stack([self.weights[name] * part.compute(u, v, labels) for name, part in taught.items()]).sum()
+
+    def options(self) -> dict[str, Any]:
+        """``NAME_OPTION`` of every part, and ``NAME_weight``."""
+        found: dict[str, Any] = {}
+        for name, part in self._parts().items():
+            found |= {f"{name}_{option}": value for option, value in part.options().items()}
+            found[f"{name}_weight"] = self.weights[name]
+        return found
+
+    def _parts(self) -> dict[str, PairLoss]:
+        return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}
+
+
+def _check_targets(labels: Tensor) -> None:
+    wrong = (~((labels >= 0) & (labels <= 1))).nonzero().flatten().tolist()  # NaN is neither
+    if wrong:
+        raise ValueError(
+            f"labels must lie in [0, 1]: {len(wrong)} of {labels.numel()} do not, the first at index {wrong[0]} "
+            f"({labels[wrong[0]].item()}); scale them by their range, as load_pairs does"
+        )

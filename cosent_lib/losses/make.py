@@ -1,0 +1,92 @@
+"""A loss by its name, with its options checked: what the command line and declared runs use."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cosent_lib.losses.base import PairLoss, SummedLoss
+from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss
+from cosent_lib.losses.order import (
+    AnglELoss,
+    CoSENTLoss,
+    MultipleNegativesRankingLoss,
+    PairwiseLogisticLoss,
+    PowerMeanLoss,
+)
+from cosent_lib.losses.sentence_bert import SoftmaxLoss
+
+LOSSES: dict[str, tuple[type[PairLoss], dict[str, float]]] = {
+    "cosine_linear": (CosineEmbeddingLoss, {"margin": -1.0}),
+    "cosine_squared": (CosineSimilarityLoss, {}),
+    "cosine_margin": (CosineEmbeddingLoss, {"margin": 0.7}),
+    "sbert": (SoftmaxLoss, {}),
+    "cosent": (CoSENTLoss, {}),
+    "ranknet": (PairwiseLogisticLoss, {}),
+    "power_mean": (PowerMeanLoss, {}),
+    "angle": (AnglELoss, {}),
+    "mnrl": (MultipleNegativesRankingLoss, {}),
+}
+"""The losses by name: class and preset options."""
+
+
+def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Sequence[str]) -> PairLoss:
+    """Make a loss by its name.
+
+    Args:
+        name: a key of ``LOSSES``, or several joined by ``+``: their sum (:class:`SummedLoss`).
+        encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``).
+        options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``; of a sum with the part's name before
+            them, and its weight (1): ``cosent_scale=5, mnrl_weight=0.5``.
+
+    Raises:
+        ValueError: for an unknown name or option, listing what there is, or an option of the wrong type or range.
+    """
+    if "+" in name:
+        return _make_sum(name, encoder, options)
+    if name not in LOSSES:
+        raise ValueError(
+            f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}, or a sum of them, as in cosent+mnrl"
+        )
+    kind, preset = LOSSES[name]
+    annotations = {option: known.annotation for option, known in inspect.signature(kind).parameters.items()}
+    # cosine_linear is cosine_margin at -1: a margin given to it would make it another loss under its name
+    known = [option for option in annotations if option != "dim" and name != "cosine_linear"]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"loss {name!r} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
+    for option, value in options.items():
+        _check_option(name, option, value, annotations[option])
+    arguments = {**preset, **options}
+    if kind is SoftmaxLoss:
+        arguments["dim"] = encoder.dim
+    return kind(**arguments)
+
+
+def _make_sum(name: str, encoder: Any, options: Mapping[str, Any]) -> SummedLoss:
+    """The sum called, say, ``cosent+mnrl``."""
+    names = name.split("+")
+    if len(set(names)) < len(names):
+        raise ValueError(f"loss {name!r} names a part twice; give it a weight instead")
+    own: dict[str, dict[str, Any]] = {part: {} for part in names}
+    for option, value in options.items():
+        owners = [part for part in names if option.startswith(f"{part}_")]
+        if not owners:
+            raise ValueError(f"option {option} of loss {name!r} must begin with a part's name, as in {names[0]}_scale")
+        part = max(owners, key=len)
+        own[part][option.removeprefix(f"{part}_")] = value
+    weights = {part: given.pop("weight") for part, given in own.items() if "weight" in given}
+    for part, weight in weights.items():
+        _check_option(name, f"{part}_weight", weight, float)
+    return SummedLoss({part: make_loss(part, encoder, **given) for part, given in own.items()}, weights)
+
+
+def _check_option(loss: str, option: str, value: object, wanted: object) -> None:
+    """Refuse an option whose type is not that of the constructor; true and false are no numbers."""
+    fits = {
+        bool: isinstance(value, bool),
+        int: isinstance(value, int) and not isinstance(value, bool),
+        float: isinstance(value, (int, float)) and not isinstance(value, bool),
+    }.get(wanted, isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value))  # type: ignore[call-overload]
+    if not fits:
+        expected = getattr(wanted, "__name__", "list of names") if wanted in (bool, int, float) else "list of names"
+        raise ValueError(f"option {option} of loss {loss!r} must be a {expected}, got {value!r}")

@@ -1,0 +1,193 @@
+"""Losses on the order of scaled similarities: CoSENT and its relatives, on :mod:`cosent_lib.ranking.rank_loss`."""
+
+import math
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cosent_lib.losses.base import PairLoss, cosine, unit
+from cosent_lib.ranking.power_mean import power_mean_rank_loss
+from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, rank_loss
+
+
+class ScaledLoss(PairLoss):
+    """A loss on λ·similarity.
+
+    Args:
+        scale: λ, the inverse temperature; positive.
+        learn_scale: train λ with the encoder (as its logarithm, so that it stays positive).
+
+    Raises:
+        ValueError: for a scale that is not a positive finite number, as from every loss with a scale.
+    """
+
+    needs_targets = False
+
+    def __init__(self, scale: float = 20.0, learn_scale: bool = False) -> None:
+        super().__init__()
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(f"scale (λ) must be a positive finite number, got {scale}")
+        self._scale = float(scale)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
+
+    @property
+    def scale(self) -> float:
+        """λ as it is now."""
+        return self._scale if self.log_scale is None else math.exp(float(self.log_scale.detach()))
+
+    def scaled(self, similarity: Tensor) -> Tensor:
+        """Return λ·similarity, with a gradient to λ where it is learned."""
+        return similarity * (self._scale if self.log_scale is None else self.log_scale.exp().to(similarity.dtype))
+
+
+class CoSENTLoss(ScaledLoss):
+    """CoSENT: :func:`cosent_lib.rank_loss` of the scores λ·(cos(u, v) − margin·label).
+
+    Labels may be any real numbers: only their order counts (and, with a margin, their distances).
+
+    Args:
+        scale: λ, customarily 20; ``suggest_scale`` computes one.
+        margin: demanded gap of cosines for a label gap of 1; not negative.
+        learn_scale: train λ too.
+        flat: leave the 1 out, log Σ instead of log(1 + Σ), so that the gradient does not fade however well a batch is
+            ordered (the form of FlatNCE, Chen et al. 2021, arXiv 2107.01152). The value may be negative.
+
+    Raises:
+        ValueError: for a scale or a margin outside its range.
+
+    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapters 8 and 12.
+    """
+
+    needs_order = True
+
+    def __init__(self, scale: float = 20.0, margin: float = 0.0, learn_scale: bool = False, flat: bool = False) -> None:
+        super().__init__(scale, learn_scale)
+        if not (margin >= 0 and math.isfinite(margin)):
+            raise ValueError(f"margin must be a finite number >= 0, got {margin}")
+        self.margin, self.flat = margin, flat
+        self.is_rank_loss = not flat
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        c = cosine(u, v)
+        if self.margin:
+            c = c - self.margin * labels.to(c.dtype)
+        if self.flat and self.teaches(labels):
+            return self._log_sum(self.scaled(c).to(compute_dtype(c)), labels).to(c.dtype)
+        return rank_loss(self.scaled(c), labels)
+
+    def _log_sum(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return log Σ, from log(1 + Σ) as long as float64 has room for a Σ so small, else from the pairs."""
+        loss = rank_loss(scores, labels)
+        if float(loss.detach()) > 1e-200:
+            return loss + (-torch.expm1(-loss)).log()  # log(e^L − 1), never overflowing
+        low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+        return (scores[low] - scores[high]).logsumexp(0)
+
+
+class PairwiseLogisticLoss(ScaledLoss):
+    """RankNet on cosines: the mean of log(1 + e^{λ(cos_i − cos_j)}) over the demanded pairs y_i < y_j.
+
+    Where CoSENT takes the logarithm of the sum, this takes the mean of the logarithms. Time and memory grow with the
+    number of demanded pairs, at most batch²/2. Without any, it is 0 with zero gradients, and warns.
+
+    Source: Burges et al. 2005 (RankNet); Rendle et al. 2009 (BPR, arXiv 1205.2618); Chapter 8.
+    """
+
+    needs_order = True
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        scores = self.scaled(cosine(u, v))
+        low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+        if low.numel() == 0:
+            _warn_nothing_demanded("PairwiseLogisticLoss", f"{labels.numel()} pairs with equal labels")
+            return scores.sum() * 0
+        return F.softplus(scores[low] - scores[high]).mean()
+
+
+class PowerMeanLoss(ScaledLoss):
+    """:func:`cosent_lib.power_mean_rank_loss` of λ·cos(u, v): a dial from CoSENT to RankNet and beyond.
+
+    Time and memory grow with the number of demanded pairs, at most batch²/2. Without any, it is 0 with zero gradients,
+    and warns.
+
+    Args:
+        scale: λ: how fast pairs in right order are left alone.
+        exponent: κ: 1 is the logarithm of the mean (CoSENT's form), 0 the mean of the logarithms (RankNet), −1 the
+            logarithm of the smoothed share of pairs in right order.
+        learn_scale: train λ too.
+
+    Raises:
+        ValueError: for a scale or an exponent outside its range.
+
+    Source: Chapter 9.
+    """
+
+    needs_order = True
+
+    def __init__(self, scale: float = 20.0, exponent: float = 0.0, learn_scale: bool = False) -> None:
+        super().__init__(scale, learn_scale)
+        if not math.isfinite(exponent):
+            raise ValueError(f"exponent (κ) must be a finite number, got {exponent}")
+        self.exponent = exponent
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        return power_mean_rank_loss(self.scaled(cosine(u, v)), labels, self.exponent)
+
+
+class AnglELoss(ScaledLoss):
+    """AnglE's angle term: :func:`rank_loss` of λ·|cos(u, v) + sin(u, v)|.
+
+    The first and second half of a vector are the real and imaginary parts of a complex one; with z = u·conj(v), cos
+    and sin are the sums of the real and the imaginary parts of z over ‖u‖‖v‖. This is the form of the authors' code and
+    of sentence-transformers, not of the paper's eq. 7 (which lacks a minus): it is a similarity, not symmetric in u and
+    v, and the same for v and −v: √2·|cos(u, Tv)|, where T turns every complex coordinate by 45° (Proposition 12.1).
+
+    Source: Li & Li 2023 (arXiv 2309.12871); Chapter 12.
+    """
+
+    needs_order = True
+    is_rank_loss = True
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        if u.shape[1] % 2:
+            raise ValueError(f"AnglELoss halves the vectors, so their length must be even, got {u.shape[1]}")
+        (a, b), (c, d) = unit(u).chunk(2, -1), unit(v).chunk(2, -1)
+        return rank_loss(self.scaled((a * c + b * d + b * c - a * d).sum(-1).abs()), labels)
+
+
+class MultipleNegativesRankingLoss(ScaledLoss):
+    """InfoNCE over the batch: each positive pair's own v against every v of the batch, u by u.
+
+    Pairs labelled ≥ ½ are the positives, and only their u ask; the second sentences of the others serve as candidates
+    for them, their first sentences take no part. A batch without positives gives 0 with zero gradients, and warns.
+
+    Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 12.
+    """
+
+    needs_targets = True
+
+    def teaches(self, labels: Tensor) -> bool:
+        """See :meth:`PairLoss.teaches`: here, whether there is a positive pair."""
+        return bool((labels >= 0.5).any())
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        own = (labels >= 0.5).nonzero().flatten()
+        unit_u, unit_v = unit(u), unit(v)
+        if own.numel() == 0:
+            _warn_nothing_demanded("MultipleNegativesRankingLoss", "no pair labelled 0.5 or more")
+            return (unit_u.sum() + unit_v.sum()) * 0
+        with torch.autocast(u.device.type, enabled=False):  # a bf16 product would round the cosines
+            similarities = unit_u[own] @ unit_v.T  # [positives, batch]
+        return F.cross_entropy(self.scaled(similarities), own)
+
+
+def _warn_nothing_demanded(loss: str, what: str) -> None:
+    message = f"{loss}: {what}, so nothing is demanded: the loss is 0 with zero gradients"
+    warnings.warn(message, NoDemandedPairsWarning, stacklevel=5)

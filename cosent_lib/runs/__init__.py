@@ -1,0 +1,1 @@
+"""One declared run carried out and recorded: Run, perform, Record."""

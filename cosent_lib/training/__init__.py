@@ -1,0 +1,1 @@
+"""Training: one visible loop on Accelerate, its settings, its checkpoints, and how it ends early."""

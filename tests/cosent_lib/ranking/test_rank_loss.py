@@ -1,0 +1,329 @@
+"""rank_loss against exact arithmetic, brute force, autograd and the cases in which implementations go wrong."""
+
+import math
+import warnings
+
+import mpmath
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cosent_lib.ranking import rank_loss as ranking
+from cosent_lib.ranking.rank_loss import (
+    MAX_LEVELS,
+    SAFE_SPREAD,
+    NoDemandedPairsWarning,
+    count_demanded_pairs,
+    inversion_bound,
+    rank_loss,
+)
+
+LABELS = ("binary", "graded", "many grades", "continuous", "one high", "half")
+
+
+def make_labels(kind: str, n: int, generator: torch.Generator) -> Tensor:
+    match kind:
+        case "binary":
+            return torch.randint(0, 2, (n,), generator=generator)
+        case "graded":
+            return torch.randint(0, 6, (n,), generator=generator)
+        case "many grades":  # more than MAX_LEVELS levels, with ties
+            return torch.randint(0, max(2, n // 3), (n,), generator=generator)
+        case "continuous":
+            return torch.rand(n, generator=generator, dtype=torch.float64)
+        case "one high":
+            return (torch.arange(n) == n // 2).float()
+        case "half":  # floating labels that are not whole numbers
+            return torch.randint(0, 3, (n,), generator=generator) / 2
+    raise AssertionError(kind)
+
+
+def brute_force(scores: Tensor, labels: Tensor) -> Tensor:
+    """The definition itself, by the n×n matrix, in float64."""
+    s = scores.double()
+    differences = (s[:, None] - s[None, :])[labels[:, None] < labels[None, :]]
+    return torch.cat([s.new_zeros(1), differences]).logsumexp(0)
+
+
+def exact(scores: list[float], labels: list[float]) -> tuple[mpmath.mpf, list[mpmath.mpf]]:
+    """Value and gradient in 60 digits (more for huge scores: the exponentials are exact to working precision)."""
+    with mpmath.workdps(60):
+        s = [mpmath.mpf(x) for x in scores]
+        n = len(s)
+        terms = {(i, j): mpmath.exp(s[i] - s[j]) for i in range(n) for j in range(n) if labels[i] < labels[j]}
+        total = 1 + mpmath.fsum(terms.values())
+        gradient = [mpmath.fsum(e * ((i == k) - (j == k)) for (i, j), e in terms.items()) / total for k in range(n)]
+        return mpmath.log(total), gradient
+
+
+def tolerance(value: float, scores: Tensor) -> float:
+    return 1e-12 * max(1.0, abs(value)) * max(1.0, float(scores.abs().max()))
+
+
+def value_and_gradient(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    scores = scores.clone().requires_grad_()
+    loss = rank_loss(scores, labels, validate=False)
+    return loss.detach(), torch.autograd.grad(loss, scores)[0]
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-2, 1.0, 30.0, 1e3, 1e4])
+@pytest.mark.parametrize("kind", LABELS)
+def test_equals_exact_arithmetic(kind: str, size: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for n in (2, 3, 7, 20):
+        scores = size * torch.randn(n, generator=generator, dtype=torch.float64)
+        labels = make_labels(kind, n, generator)
+        loss, gradient = value_and_gradient(scores, labels)
+        expected, expected_gradient = exact(scores.tolist(), labels.tolist())
+        assert abs(float(loss - float(expected))) <= tolerance(float(expected), scores)
+        for got, want in zip(gradient.tolist(), expected_gradient, strict=True):
+            assert abs(got - float(want)) <= tolerance(1.0, scores)
+
+
+def test_tiny_values_are_not_rounded_to_zero() -> None:
+    # Σ = e^−40: the plain log(1 + Σ) of float64 returns 0 here.
+    scores = torch.tensor([0.0, 40.0], dtype=torch.float64)
+    assert float(rank_loss(scores, torch.tensor([0, 1]))) == pytest.approx(math.exp(-40), rel=1e-12)
+    assert math.log(1 + math.exp(-40)) == 0.0
+
+
+@pytest.mark.parametrize("small", [0, ranking.SMALL], ids=["by level", "by sorting"])
+@pytest.mark.parametrize("kind", LABELS)
+def test_every_size_up_to_300_against_brute_force(kind: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SMALL", small)
+    generator = torch.Generator().manual_seed(2)
+    for n in range(1, 301):
+        size = (1e-6, 0.1, 1.0, 20.0, 400.0, 1e4)[n % 6]
+        scores = size * torch.randn(n, generator=generator, dtype=torch.float64)
+        labels = make_labels(kind, n, generator)
+        loss, gradient = value_and_gradient(scores, labels)
+        reference_scores = scores.clone().requires_grad_()
+        reference = brute_force(reference_scores, labels)
+        (reference_gradient,) = torch.autograd.grad(reference, reference_scores)
+        assert abs(float(loss - reference.detach())) <= tolerance(float(loss), scores), n
+        assert float((gradient - reference_gradient).abs().max()) <= tolerance(1.0, scores), n
+
+
+@pytest.mark.parametrize("kind", ["many grades", "continuous"])
+def test_both_sides_of_the_switch_to_log_domain_sums_agree(kind: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    for spread in (0.999 * SAFE_SPREAD, 1.001 * SAFE_SPREAD):
+        scores = torch.rand(200, generator=generator, dtype=torch.float64)
+        scores = (scores - scores.min()) / (scores.max() - scores.min()) * spread
+        labels = make_labels(kind, 200, generator)
+        plain = ranking._by_running_sums(scores, labels)
+        logs = ranking._by_log_sums(scores, labels)
+        torch.testing.assert_close(plain, logs, rtol=1e-12, atol=1e-12)
+        assert value_and_gradient(scores, labels)[0] == (plain if spread < SAFE_SPREAD else logs)[0]
+
+
+def test_three_ways_of_computing_agree_on_few_levels() -> None:
+    generator = torch.Generator().manual_seed(4)
+    scores = 5 * torch.randn(500, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, MAX_LEVELS, (500,), generator=generator)
+    levels = ranking._few_levels(labels)
+    assert levels is not None
+    assert [int(level) for level in levels] == list(range(MAX_LEVELS))
+    by_level = ranking._by_level(scores, labels, levels)
+    torch.testing.assert_close(by_level, ranking._by_running_sums(scores, labels), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(by_level, ranking._by_log_sums(scores, labels), rtol=1e-13, atol=1e-13)
+
+
+def test_few_levels_gives_up_on_late_surprises() -> None:
+    labels = torch.cat([torch.zeros(1000), torch.arange(float(MAX_LEVELS + 1))])
+    assert ranking._few_levels(labels) is None
+    assert len(ranking._few_levels(labels[:-1]) or []) == MAX_LEVELS
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", LABELS)
+def test_narrow_types_give_the_float64_result_of_the_same_numbers(kind: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(5)
+    for size in (1e-3, 1.0, 20.0, 1e4):
+        scores = (size * torch.randn(130, generator=generator)).to(dtype)
+        labels = make_labels(kind, 130, generator)
+        loss, gradient = value_and_gradient(scores, labels)
+        wide_loss, wide_gradient = value_and_gradient(scores.double(), labels)
+        assert loss.dtype == torch.float32
+        assert gradient.dtype == dtype
+        torch.testing.assert_close(loss.double(), wide_loss, rtol=1e-6, atol=0)
+        if dtype == torch.float32:
+            torch.testing.assert_close(gradient.double(), wide_gradient, rtol=1e-6, atol=1e-37)
+        else:  # the float32 result of the same inputs, rounded once at the very end
+            torch.testing.assert_close(gradient, wide_gradient.to(dtype), rtol=0, atol=0)
+            assert torch.equal(loss, value_and_gradient(scores.float(), labels)[0])
+
+
+def test_autocast_changes_nothing() -> None:
+    scores, labels = torch.linspace(-3, 3, 50), torch.arange(50).flip(0) % 7
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = rank_loss(scores, labels)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, rank_loss(scores, labels))
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_gradcheck_and_second_derivatives(kind: str) -> None:
+    generator = torch.Generator().manual_seed(6)
+    scores = torch.randn(9, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = make_labels(kind, 9, generator)
+    assert torch.autograd.gradcheck(lambda s: rank_loss(s, labels), scores)
+    assert torch.autograd.gradgradcheck(lambda s: rank_loss(s, labels), scores)
+    hessian = torch.autograd.functional.hessian(lambda s: rank_loss(s, labels), scores)
+    reference = torch.autograd.functional.hessian(lambda s: brute_force(s, labels), scores)
+    torch.testing.assert_close(hessian, reference, rtol=1e-10, atol=1e-12)
+    assert float(torch.linalg.eigvalsh(hessian).min()) > -1e-12  # convex in the scores
+
+
+def test_gradient_flows_through_what_made_the_scores() -> None:
+    x = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([1, 0, 0])
+    rank_loss(4 * x, labels).mul(3).backward()
+    y = x.detach().clone().requires_grad_()
+    brute_force(4 * y, labels).mul(3).backward()
+    torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_is_torch_cross_entropy_when_one_item_is_high() -> None:
+    logits = torch.tensor([1.2, -0.7, 3.1, 0.4], dtype=torch.float64)
+    for target in range(4):
+        labels = (torch.arange(4) == target).double()
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(target))
+        torch.testing.assert_close(rank_loss(logits, labels), expected)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [([], []), ([2.5], [1]), ([1.0, -3.0, 2.0], [1, 1, 1])],
+    ids=["empty", "single", "all equal"],
+)
+def test_nothing_demanded_is_exactly_zero_and_says_so(scores: list[float], labels: list[int]) -> None:
+    s = torch.tensor(scores, requires_grad=True)
+    with pytest.warns(NoDemandedPairsWarning, match="no pair is demanded"):
+        loss = rank_loss(s, torch.tensor(labels))
+    assert loss.item() == 0.0
+    loss.backward()
+    assert torch.equal(s.grad, torch.zeros_like(s))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rank_loss(s, torch.tensor(labels), validate=False).item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        (torch.tensor([1, 2]), torch.tensor([0, 1]), r"scores must be floating point, got torch.int64"),
+        (torch.rand(3, 4), torch.rand(3, 4), r"scores must have shape \[n\], got \[3, 4\]"),
+        (torch.rand(3), torch.rand(4), r"labels must have the shape of scores, \[3\], got \[4\]"),
+        (torch.rand(3), torch.rand(3, 1), r"labels must have the shape of scores, \[3\], got \[3, 1\]"),
+        (
+            torch.tensor([0.0, math.nan, math.inf]),
+            torch.tensor([0, 1, 1]),
+            r"scores must be finite: 2 of 3 are not, the first at index 1 \(nan\)",
+        ),
+        (
+            torch.tensor([0.0, 1.0]),
+            torch.tensor([0.0, -math.inf]),
+            r"labels must be finite: 1 of 2 are not, the first at index 1 \(-inf\)",
+        ),
+        (torch.rand(2), torch.rand(2) * 1j, r"labels must be real numbers, got torch.complex64"),
+        (torch.rand(2), torch.rand(2, device="meta"), r"labels are on meta, scores on cpu"),
+    ],
+)
+def test_bad_input_says_which_where_and_how_many(scores: Tensor, labels: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rank_loss(scores, labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-50, 50), st.integers(0, 12)), min_size=2, max_size=40),
+    st.floats(-30, 30),
+)
+def test_invariances(items: list[tuple[float, int]], shift: float) -> None:
+    s = torch.tensor([item[0] for item in items], dtype=torch.float64)
+    y = torch.tensor([item[1] for item in items])
+    loss = rank_loss(s, y, validate=False)
+    for same in (
+        rank_loss(s + shift, y, validate=False),  # only differences count
+        rank_loss(s, y**3 + 5, validate=False),  # any rising relabelling
+        rank_loss(-s, -y, validate=False),  # turning both orders round
+        rank_loss(s.flip(0), y.flip(0), validate=False),  # the order of the items
+    ):
+        torch.testing.assert_close(loss, same, rtol=1e-11, atol=1e-11)
+
+
+def test_accepts_labels_of_any_real_type() -> None:
+    scores = torch.tensor([0.2, -0.5, 0.1])
+    expected = rank_loss(scores, torch.tensor([0.0, 1.0, 0.0]))
+    for labels in (
+        torch.tensor([False, True, False]),
+        torch.tensor([0, 1, 0], dtype=torch.uint8),
+        torch.tensor([0, 1, 0]).bfloat16(),
+    ):
+        assert torch.equal(rank_loss(scores, labels), expected)
+
+
+def test_no_quadratic_memory() -> None:
+    n = 200_000  # an n×n matrix of bytes would take 40 GB
+    generator = torch.Generator().manual_seed(7)
+    scores = torch.randn(n, generator=generator, requires_grad=True)
+    labels = torch.rand(n, generator=generator)
+    loss = rank_loss(scores, labels)
+    loss.backward()
+    loss = loss.detach()
+    # A sample of the gradient against the sums of the definition, one row and one column at a time.
+    s, g = scores.detach().double(), scores.grad.double()
+    for i in (0, 777, n - 1):
+        row = (s[i] - s[labels > labels[i]] - loss.double()).exp().sum()
+        column = (s[labels < labels[i]] - s[i] - loss.double()).exp().sum()
+        assert float(g[i]) == pytest.approx(float(row - column), rel=1e-5, abs=1e-12)
+
+
+def test_compiles_without_a_graph_break() -> None:
+    compiled = torch.compile(lambda s, y: rank_loss(s, y, validate=False), fullgraph=True, backend="aot_eager")
+    s, y = torch.randn(30, requires_grad=True), torch.randint(0, 3, (30,))
+    loss = compiled(s, y)
+    (gradient,) = torch.autograd.grad(loss, s)
+    want_loss, want_gradient = value_and_gradient(s.detach(), y)
+    torch.testing.assert_close((loss.detach(), gradient), (want_loss, want_gradient))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", LABELS)
+def test_cuda_equals_cpu_without_synchronising(kind: str) -> None:
+    generator = torch.Generator().manual_seed(8)
+    for size in (1e-3, 1.0, 1e4):
+        scores = size * torch.randn(300, generator=generator)
+        labels = make_labels(kind, 300, generator)
+        on_device, labels_on_device = scores.cuda(), labels.cuda()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            loss, gradient = value_and_gradient(on_device, labels_on_device)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close((loss.cpu(), gradient.cpu()), value_and_gradient(scores, labels))
+
+
+def test_count_demanded_pairs_by_hand() -> None:
+    assert count_demanded_pairs(torch.tensor([0, 1, 1])) == 2
+    assert count_demanded_pairs(torch.tensor([0.0, 0.5, 1.0])) == 3
+    assert count_demanded_pairs(torch.tensor([1, 1])) == 0
+
+
+def test_inversion_bound_holds_and_is_sharp_in_its_edge_cases() -> None:
+    generator = torch.Generator().manual_seed(9)
+    for _ in range(50):
+        scores = torch.randn(40, generator=generator, dtype=torch.float64)
+        labels = torch.randint(0, 4, (40,), generator=generator)
+        demanded = labels[:, None] < labels[None, :]
+        inverted = (scores[:, None] >= scores[None, :]) & demanded
+        bound = inversion_bound(rank_loss(scores, labels), labels)
+        assert int(inverted.sum()) / int(demanded.sum()) <= bound
+    ties = torch.zeros(4, dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    assert inversion_bound(rank_loss(ties, labels), labels) == pytest.approx(1.0)  # every pair tied: all count
+    assert math.isnan(inversion_bound(0.0, torch.tensor([1, 1])))
+    assert inversion_bound(1e4, labels) == math.inf

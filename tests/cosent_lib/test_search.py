@@ -1,0 +1,410 @@
+"""The commands encode and search: files of any size, every mistake named before the first vector, exact results."""
+
+import csv
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from cosent_lib import search as encoding
+from cosent_lib.cli import main as cli
+from cosent_lib.data.files import MalformedFile, MalformedRow
+from cosent_lib.encoders.load import load_encoder
+from cosent_lib.search import encode_file, read_texts, search_file, unfinished
+
+WORDS = ["cancel", "renew", "gym", "loan", "ticket", "my", "the", "please", "today", "online", "重", "新"]
+RNG = np.random.default_rng(0)
+TEXTS = [" ".join(RNG.choice(WORDS, size=RNG.integers(1, 12))) for _ in range(203)]
+
+
+class Counting(torch.nn.Module):
+    """Stands for an encoder: a text's vector is made of its bytes; remembers how many texts a call had."""
+
+    dim, name = 256, "counting"
+
+    def __init__(self, dim=256, stop_at=None, error=KeyboardInterrupt):
+        super().__init__()
+        self.dim, self.stop_at, self.error, self.calls = dim, stop_at, error, []
+
+    def settings(self):
+        return {"dim": self.dim}
+
+    def encode(self, texts, batch_size=256):
+        if len(self.calls) == self.stop_at:
+            raise self.error
+        self.calls.append(len(texts))
+        codes = torch.tensor([[len(text), *text.encode()[:3].ljust(3)] for text in texts], dtype=torch.float32)
+        return codes.repeat(1, self.dim // 4)
+
+
+@pytest.fixture(scope="module")
+def static():
+    return load_encoder("static", TEXTS, dim=24)
+
+
+@pytest.fixture(scope="module")
+def folder(static, tmp_path_factory):
+    place = tmp_path_factory.mktemp("encoder") / "static"
+    static.save(place)
+    return place
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(encoding, "CHUNK", 2)
+    monkeypatch.setattr(encoding, "SEARCHED", 7)
+
+
+@pytest.fixture
+def texts(tmp_path):
+    return write(tmp_path / "texts.txt", TEXTS)
+
+
+def write(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+# --------------------------------------------------------------------------------------------------- encode
+
+
+def test_file_holds_what_encode_gives(call, folder, static, texts, tmp_path, small_chunks):
+    code, out, err = call("encode", folder, texts, "--output", tmp_path / "new" / "v.npy", "--batch-size", 8)
+    assert code == 0
+    assert "203 vectors" in out
+    assert "203/203" in err  # the progress bar
+    found = np.load(tmp_path / "new" / "v.npy")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, static.encode(TEXTS).numpy())
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["v.npy"]
+
+
+def test_transformer_too_though_its_batches_are_padded_otherwise(texts, tmp_path, small_chunks):
+    encoder = load_encoder("small", TEXTS)
+    few = write(tmp_path / "few.txt", TEXTS[:40])
+    assert encode_file(encoder, few, tmp_path / "v.npy", batch_size=5) == (40, 0)
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), encoder.encode(TEXTS[:40]).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_normalized_and_float16(call, folder, static, texts, tmp_path, dtype):
+    words = ["encode", folder, texts, "--output", tmp_path / "v.npy", "--normalize", "--dtype", dtype, "--no-progress"]
+    assert call(*words)[::2] == (0, "")
+    found = np.load(tmp_path / "v.npy")
+    assert found.dtype == dtype
+    expected = static.encode(TEXTS).double().numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6 if dtype == "float32" else 5e-4)
+
+
+def test_zero_vectors_stay_zero_and_are_counted(call, folder, tmp_path):
+    unknown = write(tmp_path / "t.txt", ["cancel gym", "xyzzy", "qqq"])
+    code, out, err = call("encode", folder, unknown, "--output", tmp_path / "v.npy", "--normalize", "--no-progress")
+    assert (code, err) == (0, "2 of them are zero: the encoder knows nothing in these texts\n")
+    assert "3 vectors" in out
+    np.testing.assert_allclose(np.linalg.norm(np.load(tmp_path / "v.npy"), axis=1), [1, 0, 0], atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
+    """20,000 texts of 2 kB: 40 MB of text, 20 MB of vectors, of which 2 + 2 MB may be there at a time."""
+    monkeypatch.setattr(encoding, "SEARCHED", 512)
+    large = tmp_path / "large.txt"
+    with large.open("w") as file:
+        file.writelines(f"{number} {'x' * 2000}\n" for number in range(20_000))
+    encoder = Counting()
+    tracemalloc.start()
+    try:
+        assert encode_file(encoder, large, tmp_path / "v.npy", batch_size=64) == (20_000, 0)
+        search_file(encoder, tmp_path / "v.npy", large, "1 x")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6
+    assert max(encoder.calls) == 64 * encoding.CHUNK
+    assert (tmp_path / "v.npy").stat().st_size > 20_000 * 256 * 4
+
+
+def test_file_that_changes_between_the_two_readings(tmp_path, texts, monkeypatch):
+    counted = encoding._counted
+
+    def then_cut(*arguments):
+        result = counted(*arguments)
+        write(texts, TEXTS[:100])
+        return result
+
+    monkeypatch.setattr(encoding, "_counted", then_cut)
+    with pytest.raises(ValueError, match=r"changed while it was encoded: 203 texts, then 100"):
+        encode_file(Counting(4), texts, tmp_path / "v.npy")
+    assert not (tmp_path / "v.npy").exists()
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
+def test_vector_that_is_not_finite_names_its_text(texts, tmp_path, monkeypatch, value, dtype):
+    encoder = Counting(4)
+    vectors = torch.ones(203, 4)
+    vectors[42, 2] = value
+    monkeypatch.setattr(encoder, "encode", lambda *_: vectors)
+    with pytest.raises(ValueError, match=f"{TEXTS[42]}.* is not finite in {dtype}"):
+        encode_file(encoder, texts, tmp_path / "v.npy", dtype=dtype)
+
+
+# --------------------------------------------------------------------------------------------------- resume
+
+
+def test_interrupted_and_resumed_gives_the_same_bytes(call, folder, texts, tmp_path, small_chunks, monkeypatch):
+    output = tmp_path / "v.npy"
+    words = ["encode", folder, texts, "--output", output, "--batch-size", 8, "--no-progress"]
+    assert call(*words)[0] == 0
+    whole = output.read_bytes()
+    output.unlink()
+    with monkeypatch.context() as patched:
+        loaded, calls = load_encoder(str(folder)), []
+        encode = loaded.encode
+
+        def stopped(*given):
+            calls.append(given)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return encode(*given)
+
+        loaded.encode = stopped
+        patched.setattr("cosent_lib.encoders.load.load_encoder", lambda name: loaded)
+        code, _, err = call(*words)
+    assert code == 130
+    assert err == "interrupted: the vectors so far are kept: the same call with --resume goes on\n"
+    assert not output.exists()
+    code, _, err = call(*words)
+    assert code == 2
+    assert "left by an interrupted run: go on with --resume, or delete it" in err
+    assert call(*words, "--resume")[0] == 0
+    assert output.read_bytes() == whole
+    assert unfinished(output) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+def test_running_out_of_memory_is_one_line_that_says_what_to_change(call, texts, tmp_path, monkeypatch, error):
+    monkeypatch.setattr("cosent_lib.cli.encode._loaded", lambda name: Counting(4, stop_at=1, error=error))
+    monkeypatch.setattr(encoding, "CHUNK", 2)
+    code, _, err = call("encode", "any", texts, "--output", tmp_path / "v.npy", "--batch-size", 8, "--no-progress")
+    (left,) = unfinished(tmp_path / "v.npy")
+    advice = f"delete {left.name} and call again with a smaller --batch-size than 8"
+    assert (code, err) == (2, f"error: out of memory while encoding: {advice}\n")
+
+
+def test_an_error_of_another_kind_is_not_called_a_lack_of_memory(call, texts, tmp_path, monkeypatch):
+    broken = RuntimeError("shapes do not fit")
+    monkeypatch.setattr("cosent_lib.cli.encode._loaded", lambda name: Counting(4, stop_at=0, error=broken))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        call("encode", "any", texts, "--output", tmp_path / "v.npy", "--no-progress")
+
+
+def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, small_chunks):
+    output, options = tmp_path / "v.npy", {"batch_size": 16}
+    encode_file(Counting(4), texts, output, **options)
+    whole = output.read_bytes()
+    output.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(Counting(4, stop_at=0), texts, output, **options)
+    (part,) = unfinished(output)
+    header, chunk = 128, 32 * 16  # bytes
+    for size in [0, 1, 127, 128, 129, header + chunk - 1, header + chunk, header + 3 * chunk + 5, len(whole)]:
+        part.write_bytes(whole[:size])
+        encoder = Counting(4)
+        encode_file(encoder, texts, output, **options, resume=True)
+        assert output.read_bytes() == whole
+        assert sum(encoder.calls) == 203 - max(0, size - header) // chunk * 32  # whole chunks are not made again
+        output.rename(part)
+
+
+def test_only_the_same_is_resumed(texts, tmp_path):
+    output = tmp_path / "v.npy"
+    with pytest.raises(ValueError, match="nothing to resume: no unfinished file"):
+        encode_file(Counting(4), texts, output, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(Counting(4, stop_at=0), texts, output)
+    other = write(tmp_path / "other.txt", [*TEXTS[:-1], "another text"])
+    retrained = Counting(4)
+    retrained.register_parameter("weight", torch.nn.Parameter(torch.ones(2)))
+    for encoder, file, options in [
+        (Counting(4), other, {}),
+        (Counting(8), texts, {}),
+        (retrained, texts, {}),
+        (Counting(4), texts, {"normalize": True}),
+        (Counting(4), texts, {"dtype": "float16"}),
+        (Counting(4), texts, {"batch_size": 8}),
+    ]:
+        with pytest.raises(ValueError, match="is of other texts, another encoder or other options"):
+            encode_file(encoder, file, output, resume=True, **options)
+    assert encode_file(Counting(4), texts, output, resume=True) == (203, 0)
+
+
+def test_full_disk_is_told_before_encoding(call, folder, texts, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr("cosent_lib.search.shutil.disk_usage", lambda _: usage)
+    code, _, err = call("encode", folder, texts, "--output", tmp_path / "v.npy", "--no-progress")
+    assert code == 2
+    assert "v.npy needs 0.0195 MB more; its disk has 0.01 MB" in err
+    assert not unfinished(tmp_path / "v.npy")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files by setrlimit")
+def test_disk_that_fills_up_leaves_what_resume_continues(folder, static, texts, tmp_path):
+    output = tmp_path / "v.npy"
+    words = ["encode", str(folder), str(texts), "--output", str(output), "--batch-size", "8", "--no-progress"]
+    limited = "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))"
+    code = f"import resource, sys; {limited}\nfrom cosent_lib.cli.main import main; sys.exit(main({words!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--resume goes on" in done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cli.main([*words, "--resume"]) == 0
+    np.testing.assert_array_equal(np.load(output), static.encode(TEXTS).numpy())
+
+
+# --------------------------------------------------------------------------------------------- files of texts
+
+
+def test_lines_end_at_newlines_only(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_bytes("\ufeffone\r\ntwo\u2028still two\x0b\x85\n three \r\n\r\n\n".encode())
+    assert list(read_texts(path)) == ["one", "two\u2028still two\x0b\x85", " three "]
+    (tmp_path / "t.txt.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert list(read_texts(tmp_path / "t.txt.gz")) == list(read_texts(path))
+    path.write_bytes(b"no newline at the end")
+    assert list(read_texts(path)) == ["no newline at the end"]
+
+
+def test_columns_of_tables(tmp_path):
+    rows = [["id", "text", "note"], ["1", 'say "yes", please', "a"], ["2", "two\nlines", ""], ["3", "\u2028x", "c"]]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    assert list(read_texts(tmp_path / "t.csv", "text")) == [row[1] for row in rows[1:]]
+    write(tmp_path / "t.tsv", ["text\tid \r", 'say "yes\t1', '"\t2'])  # quotation marks mean nothing in .tsv
+    assert list(read_texts(tmp_path / "t.tsv", "text")) == ['say "yes', '"']
+    assert list(read_texts(tmp_path / "t.tsv", "id")) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("t.txt", b"one\n\nthree\n", None, r"t\.txt: line 2: empty text"),
+        ("t.txt", b"one\ntwo\n \t\n", None, r"line 3: empty text: got ' \\t'"),
+        ("t.txt", b"one\nM\xfcnchen\n", None, r"line 2: bytes that are not UTF-8: got b'M\\xfcnchen"),
+        ("t.txt", "one\ntwo\n".encode("utf-16"), None, r"the text is UTF-16; save it as UTF-8"),
+        ("t.txt", gzip.compress(b"one\n"), None, r"gzip-compressed but not named \.gz"),
+        ("t.txt.gz", gzip.compress(b"one\n" * 99)[:-5], None, r"not a whole gzip file"),
+        ("t.txt.gz", b"one\n", None, r"not a whole gzip file"),
+        ("t.txt", b"", None, r"t\.txt: the file is empty"),
+        ("t.txt", b"\n\r\n", None, r"t\.txt: the file is empty"),
+        ("t.txt", b"one\n", "text", r"t\.txt is no \.tsv or \.csv: no columns"),
+        ("t.tsv", b"text\tid\none\t1\n", None, r"t\.tsv is a table: name its column of texts with --column"),
+        ("t.tsv", b"text\tid\none\t1\n", "texts", r"must name the column 'texts' once, it holds \['text', 'id'\]"),
+        ("t.tsv", b"text\ttext\none\t1\n", "text", r"must name the column 'text' once"),
+        ("t.tsv", b"text\tid\none\t1\ntwo\n", "text", r"line 3: 1 field\(s\): got 'two', expected 2 \(text, id\)"),
+        ("t.tsv", b"text\tid\n\t1\n", "text", r"line 2: empty text"),
+        ("t.tsv", b"text\tid\n\none\t1\n", "text", r"line 2: 1 field\(s\)"),
+        ("t.tsv", b"text\tid\n", "text", r"no texts"),
+        ("t.tsv", b"", "text", r"t\.tsv: the file is empty"),
+        ("t.csv", b'text,id\n"a\nb",1\none,1,2\n', "text", r"line 4: 3 field\(s\)"),
+        ("t.csv", b'text,id\none,1\n"two,2\n', "text", r"the row that begins in line 3 is not CSV"),
+        ("t.csv", b"text,id\none,1\nM\xfcnchen,2\n", "text", r"line 3: bytes that are not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named_before_anything_is_encoded(tmp_path, name, content, column, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    encoder = Counting(4)
+    with pytest.raises(ValueError, match=message) as caught:
+        encode_file(encoder, path, tmp_path / "v.npy", column=column)
+    assert "line" not in message or isinstance(caught.value, (MalformedRow, MalformedFile))
+    assert encoder.calls == []
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+# --------------------------------------------------------------------------------------------------- search
+
+
+@pytest.fixture
+def stored(static, texts, tmp_path):
+    encode_file(static, texts, tmp_path / "v.npy")
+    return tmp_path / "v.npy"
+
+
+@pytest.mark.parametrize("query", ["renew my gym ticket", "新 loan", TEXTS[17]])
+@pytest.mark.parametrize("k", [1, 10, 500])
+def test_search_is_brute_force(static, stored, texts, small_chunks, query, k):
+    vectors, wanted = static.encode(TEXTS).double().numpy(), static.encode([query])[0].double().numpy()
+    cosines = vectors @ wanted / np.linalg.norm(vectors, axis=1) / np.linalg.norm(wanted)
+    order = sorted(range(203), key=lambda row: (-cosines[row], row))[:k]
+    hits = search_file(static, stored, texts, query, k=k)
+    np.testing.assert_allclose([cosine for cosine, _ in hits], cosines[order], atol=1e-12)
+    assert sorted(text for _, text in hits) == sorted(TEXTS[row] for row in order)
+    assert TEXTS[17] != query or hits[0][1] == query
+
+
+def test_equal_cosines_come_in_the_files_order(tmp_path, small_chunks):
+    names = write(tmp_path / "t.txt", [f"abc{number:02d}" for number in range(30)])  # Counting sees length and abc only
+    encode_file(Counting(4), names, tmp_path / "v.npy")
+    hits = search_file(Counting(4), tmp_path / "v.npy", names, "abcde", k=9)
+    assert [text for _, text in hits] == [f"abc{number:02d}" for number in range(9)]
+    assert hits[0][0] == pytest.approx(1)
+
+
+def test_search_prints_rank_cosine_text(call, folder, stored, texts):
+    code, out, err = call("search", folder, stored, texts, TEXTS[5], "--k", 2)
+    assert (code, err) == (0, "")
+    header, first, _ = out.splitlines()
+    assert header.split() == ["rank", "cosine", "text"]
+    assert first.split(maxsplit=2) == ["1", "1.0000", TEXTS[5]]
+
+
+def test_zero_vectors_have_cosine_zero(static, tmp_path):
+    names = write(tmp_path / "t.txt", ["xyzzy", "gym"])
+    encode_file(static, names, tmp_path / "v.npy")
+    assert search_file(static, tmp_path / "v.npy", names, "gym") == [(pytest.approx(1), "gym"), (0, "xyzzy")]
+
+
+# ---------------------------------------------------------------------------------------------------- mistakes
+
+
+def test_mistakes_take_one_line_and_exit_code_two(call, folder, stored, texts, tmp_path):
+    fewer, new = write(tmp_path / "fewer.txt", TEXTS[:-1]), ["--output", tmp_path / "new.npy"]
+    np.save(tmp_path / "wide.npy", np.ones((203, 25), np.float32))
+    np.save(tmp_path / "flat.npy", np.ones(203))
+    np.save(tmp_path / "nan.npy", np.full((203, 24), np.nan))
+    (tmp_path / "cut.npy").write_bytes(stored.read_bytes()[:-1])
+    for words, named in [
+        (["encode", tmp_path / "none", texts, *new], "none"),
+        (["encode", "static", texts, *new], "static"),
+        (["encode", folder, tmp_path / "none.txt", *new], "none.txt: no such file of texts"),
+        (["encode", folder, tmp_path, *new], "no such file of texts"),
+        (["encode", folder, texts], "--output"),
+        (["encode", folder, texts, "--output", stored], "v.npy exists; delete it or name another output"),
+        (["encode", folder, texts, "--output", texts / "v.npy", "--no-progress"], "texts.txt"),
+        (["encode", folder, texts, *new, "--batch-size", 0], "--batch-size"),
+        (["encode", folder, texts, *new, "--dtype", "int8"], "--dtype"),
+        (["encode", folder, texts, *new, "--resume", "--no-progress"], "nothing to resume"),
+        (["search", folder, stored, fewer, "gym"], "has 202 texts"),
+        (["search", folder, tmp_path / "wide.npy", texts, "gym"], "expected finite vectors of 24 numbers, got 25"),
+        (["search", folder, tmp_path / "flat.npy", texts, "gym"], "holds float64 [203]"),
+        (["search", folder, tmp_path / "nan.npy", texts, "gym"], "expected finite vectors"),
+        (["search", folder, tmp_path / "cut.npy", texts, "gym"], "is not a whole .npy file"),
+        (["search", folder, texts, texts, "gym"], "is not a whole .npy file"),
+        (["search", folder, tmp_path / "none.npy", texts, "gym"], "none.npy"),
+        (["search", folder, stored, texts, "xyzzy"], "knows nothing in the query 'xyzzy'"),
+        (["search", folder, stored, texts, " "], "expected a text that is not empty"),
+        (["search", folder, stored, texts, "gym", "--k", 0], "--k"),
+    ]:
+        code, _, err = call(*words)
+        assert code == 2, (words, err)
+        assert err.count("\n") == 1, (words, err)
+        assert err.startswith("error: ")
+        assert named in err, (words, err)
+    assert not (tmp_path / "new.npy").exists()

@@ -43,13 +43,14 @@ def benchmark(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """Make the records of SUITE that are missing; stop it whenever you like and call it again."""
+    from cosent_book.records import load_records, missing_runs
     from cosent_book.runner import require_encoders, run_missing
-    from cosent_book.suites.plan import suite_plan
-    from cosent_lib.runs.perform import missing_runs
+    from cosent_book.suites.plan import plan
 
-    runs, undecided = suite_plan(suite, folder, only, encoder)
+    recorded = load_records(suite, folder)
+    runs, undecided = plan(suite, recorded, only, encoder)
     _some(suite, only, runs)
-    missing = missing_runs(runs, folder)
+    missing = missing_runs(runs, recorded)
     if list_runs:
         absent = {run.key for run in missing}
         typer.echo(aligned([["missing" if run.key in absent else "recorded", str(run)] for run in runs]))
@@ -58,7 +59,7 @@ def benchmark(
         typer.echo(f"{undecided} of them wait for a choice on validation")
     if not list_runs:
         require_encoders(missing)
-        run_missing(lambda: suite_plan(suite, folder, only, encoder), typer.echo, folder, progress)
+        run_missing(suite, lambda recorded: plan(suite, recorded, only, encoder), typer.echo, folder, progress)
 
 
 @app.command(epilog=examples(PROGRAM, "verify main", 'verify main --count 3 --only "static" --seed 7'))
@@ -97,15 +98,15 @@ def measure(
     folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
 ) -> None:
     """Make the records of measurements that are missing; stop it whenever you like and call it again."""
-    from cosent_book.measurements.registry import DECLARED, missing_measurements, take
+    from cosent_book.measurements.registry import declared, missing_measurements, take
 
     missing = missing_measurements(name, folder)
-    wanted = [each for each in DECLARED if name in ("", each[0])]
+    wanted = declared(name)
     typer.echo(f"{len(wanted) - len(missing)} of {len(wanted)} measurements are recorded")
     for number, (which, arguments) in enumerate(missing, start=1):
         typer.echo(f"[{number} of {len(missing)}] {which} {' '.join(f'{k}={v}' for k, v in arguments.items())}")
         if not list_only:
-            typer.echo(f"    {take(which, arguments, folder).name}")
+            typer.echo(f"    {take(which, arguments, folder)}")
 
 
 @app.command(epilog=examples(PROGRAM, "table spine", "table main --baseline 'CoSENT, λ = 20' --published"))
@@ -119,20 +120,23 @@ def table(
     folder: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
 ) -> None:
     """Spearman by task, encoder and loss: mean ± half-width of the 95 % t-interval over seeds."""
-    from cosent_book.suites.plan import suite_plan, suite_rows
+    from cosent_book.records import load_records
+    from cosent_book.suites.plan import plan, reported, rows
     from cosent_book.tables import published_table
     from cosent_book.tables import table as make_table
-    from cosent_lib.runs.run import load_records
 
-    rows = suite_rows(suite, folder, only, encoder)
-    _some(suite, only, rows)
-    records = {record.run.key: record for record in load_records(suite, folder)}
-    found = [(label, [records[run.key] for run in runs if run.key in records]) for label, runs in rows]
+    records = load_records(suite, folder)
+    declared = rows(suite, only, encoder)
+    _some(suite, only, declared)
+    found = [
+        (row.label, [records[run.key] for run in reported(row, records, only) if run.key in records])
+        for row in declared
+    ]
     typer.echo(make_table(found, form, baseline), nl=False)
     if published:
         tasks = list(dict.fromkeys(group[0].run.task for _, group in found if group))
         typer.echo("\n" + published_table(tasks, form), nl=False)
-    runs, undecided = suite_plan(suite, folder, only, encoder)
+    runs, undecided = plan(suite, records, only, encoder)
     if absent := undecided + sum(run.key not in records for run in runs):
         typer.echo(f"{absent} of {len(runs) + undecided} runs have no record yet", err=True)
     if not only and encoder is None and (others := records.keys() - {run.key for run in runs}):

@@ -1,16 +1,19 @@
 """Suites carried out: run by run, skipping what is recorded, beside other runners, past runs that fail."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from cosent_book import store
+from cosent_book.records import load_records, missing_runs, save_record
+from cosent_book.store import claimed, fold
+from cosent_book.suites.plan import Plan
+from cosent_lib.errors import CosentError
 from cosent_lib.runs.outcome import failure_record
-from cosent_lib.runs.perform import altered_splits, execute, load_splits, missing_runs
-from cosent_lib.runs.run import Record, Run, record_path, save_record
+from cosent_lib.runs.perform import altered_splits, load_splits, perform
+from cosent_lib.runs.record import Record
+from cosent_lib.runs.run import Run
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,31 +21,26 @@ if TYPE_CHECKING:
 WAIT = 2.0  # seconds between two looks at what another runner is at
 
 
-class Plan(NamedTuple):
-    """The runs of a suite that are known, and how many more will be once choices on validation are made."""
-
-    runs: Sequence[Run]
-    undecided: int
-
-
-class RunsFailed(RuntimeError):  # noqa: N818
+class RunsFailed(CosentError, RuntimeError):  # noqa: N818
     """Some runs of a suite could not be carried out; all others are recorded. The message names them."""
 
 
 def run_missing(
-    plan: Callable[[], Plan],
+    suite: str,
+    plan: Callable[[Mapping[str, Record]], Plan],
     report: Callable[[str], None] = print,
     folder: Path | None = None,
     progress: bool = True,
 ) -> int:
-    """Execute and record the runs that have no record, until none is left; return how many were made.
+    """Carry out and record the runs of a suite that have no record, until none is left; return how many were made.
 
     Each record is written the moment its run ends, so that stopping loses at most the running one. A run whose
     loss is not finite is a result too and recorded as a failure. Several runners, in several processes, may share
     one folder: a run in hand is locked, and the lock goes with the process that holds it.
 
     Args:
-        plan: What there is to do; asked again after each run, because a choice on validation adds runs.
+        suite: Its name.
+        plan: Records → what there is to do; asked again after each run, because a choice on validation adds runs.
         report: Receives a line before and after each run.
         folder: As for `recorded_or_live`.
         progress: Show progress bars as well.
@@ -51,11 +49,13 @@ def run_missing(
         DamagedRecord: Before anything is run, if an existing record cannot be read.
         RunsFailed: At the end, if runs failed for another reason than their loss.
     """
+    fold(suite, folder)  # what a killed runner left
     state = _State(report, folder, progress)
     waited = False
     while True:
-        runs, undecided = plan()
-        missing = [run for run in missing_runs(runs, folder, state.checked) if run.key not in state.failed]
+        recorded = load_records(suite, folder)
+        runs, undecided = plan(recorded)
+        missing = [run for run in missing_runs(runs, recorded) if run.key not in state.failed]
         if not missing:
             break
         if state.make_one(missing, len(missing) + undecided):
@@ -97,7 +97,7 @@ def carry_out(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> 
     from cosent_lib.training.errors import NonFiniteLoss
 
     try:
-        return execute(run, progress=progress, splits=splits)
+        return perform(run, progress=progress, splits=splits)[0]
     except NonFiniteLoss as error:
         return failure_record(run, altered_splits(run, splits), error)
 
@@ -108,15 +108,14 @@ class _State:
     def __init__(self, report: Callable[[str], None], folder: Path | None, progress: bool) -> None:
         self.report, self.folder, self.progress = report, folder, progress
         self.made, self.begun = 0, time.perf_counter()
-        self.checked: set[str] = set()  # keys of records that were read once
         self.failed: dict[str, str] = {}  # key -> what went wrong
         self._data: tuple[Any, dict[str, Dataset]] = (None, {})  # of the last run: the next one mostly needs the same
 
     def make_one(self, missing: Sequence[Run], left: int) -> bool:
         """Carry out the first run that no other runner is at; False if there is none."""
         for run in missing:
-            with _claimed(record_path(run, self.folder)) as mine:
-                if not mine or record_path(run, self.folder).exists():
+            with claimed(run.suite, run.key, self.folder) as mine:
+                if not mine or run.key in store.read(run.suite, self.folder):
                     continue
                 self.report(f"[{self.made + 1}, {left} left] {run}")
                 try:
@@ -132,7 +131,7 @@ class _State:
         return False
 
     def _record(self, run: Run) -> Record:
-        place = (run.task, run.source, run.score_range, run.also_judge, run.judge_test)
+        place = (run.task, run.source, run.score_range, run.judge)
         if self._data[0] != place:
             self._data = place, load_splits(run)
         return carry_out(run, self._data[1], self.progress)
@@ -146,20 +145,3 @@ def _summary(record: Record, seconds_left: float) -> str:
     ]
     outcome = f"failed: {record.failure}" if record.failure else f"spearman {', '.join(scores) or 'undefined'}"
     return f"{outcome} · {record.wall_time_s['train']:.1f} s · about {seconds_left:.0f} s left"
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
-    """Whether the run whose record goes to ``path`` is ours inside the block. A killed process loses its claim."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is still held: no other runner can be inside
-        lock.release()

@@ -1,54 +1,16 @@
-"""Records as a data frame, and as the table that a reader sees: mean and interval over seeds."""
+"""Records as the table that a reader sees: mean and interval over seeds."""
 
 import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from cosent_lib.runs.run import Record, Run
-
-
-def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a record: labels, options, seed, ``SPLIT_METRIC`` columns, seconds and steps.
-
-    Columns ``loss`` and ``encoder`` hold the name with its options; ``loss_name``, ``encoder_name`` the bare
-    name, and ``loss_OPTION`` each option of the loss (NaN where it was not given), ``alter_NAME`` each change of the
-    training pairs; ``alter`` holds all of them as text.
-    """
-    rows = []
-    for record in records:
-        run = record.run
-        row: dict[str, Any] = {
-            "suite": run.suite, "task": run.task, "source": record.resolved["source"],
-            "encoder": run.encoder_label, "encoder_name": run.encoder,
-            "loss": run.loss_label, "loss_name": run.loss, "seed": run.seed, "alter": run.alter_label,
-        }  # fmt: skip
-        row |= {f"loss_{name}": value for name, value in run.loss_options.items()}
-        row |= {f"alter_{name}": value for name, value in run.alter.items()}
-        for split, metrics in record.metrics.items():
-            row |= {f"{split}_{n}": math.nan if v is None else v for n, v in (metrics or {}).items()}
-        row |= {f"{part}_seconds": seconds for part, seconds in record.wall_time_s.items()}
-        row |= {"steps": record.steps, "batches_without_order": record.batches_without_order, "key": run.key}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
+from cosent_lib.runs.record import Record
 
 Row = tuple[str, Sequence[Record]]
 _NO_ROWS = ("task", "encoder", "loss", "chosen", "training", "seeds")
-
-
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """Records that differ in the seed alone make a row, labelled by their loss, in the order of first appearance."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        settings = asdict(record.run) | {"seed": 0}
-        groups.setdefault(Run(**settings).key, []).append(record)
-    return [(group[0].run.loss_label, group) for group in groups.values()]
 
 
 def table(rows: Sequence[Row], form: str = "md", baseline: str | None = None) -> str:
@@ -57,7 +19,7 @@ def table(rows: Sequence[Row], form: str = "md", baseline: str | None = None) ->
     The same records in the same order give the same bytes. With one seed there is no interval ("–").
 
     Args:
-        rows: Labels and the records over seeds that belong to each, as from `rows_of`.
+        rows: Labels and the records over seeds that belong to each.
         form: ``md`` (aligned Markdown) or ``csv`` (mean and half-width in columns of their own).
         baseline: Label of a row to compare the others of the same task and encoder with: the mean difference on
             test over common seeds, and the p of a paired t-test, adjusted by Holm for the rows compared in that task.

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosent_book.records import load_records
 from cosent_book.runner import carry_out
 from cosent_lib.runs.perform import load_splits
 from cosent_lib.runs.provenance import hardware, versions
-from cosent_lib.runs.run import Record, load_records
+from cosent_lib.runs.record import Record
 
 ROUNDING = 1e-12
 """What a metric may lose where a later library adds up in another order; other trainings differ by far more."""
@@ -52,7 +53,7 @@ def draw(suite: str, count: int, seed: int = 0, only: str = "", folder: Path | N
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    records = [record for record in load_records(suite, folder) if only in str(record.run)]
+    records = [record for record in load_records(suite, folder).values() if only in str(record.run)]
     if not records:
         what = f" whose description contains {only!r}" if only else ""
         raise ValueError(f"suite {suite!r} has no record{what}; make some with python -m cosent_book benchmark {suite}")

@@ -23,7 +23,7 @@ def plot_differences(
     """A row for each loss and in it a mark for each set: how far it is ahead of the base, with its interval.
 
     Args:
-        compared: from `cosent_book.comparisons.compare`, with columns ``task``, ``row``, ``difference``, ``half_width``.
+        compared: from `compare`, with columns ``task``, ``row``, ``difference``, ``half_width``.
         ax: where to draw; a new figure by default.
         rows: which rows, the first on top.
         tasks: task → what the legend calls it; at most six.

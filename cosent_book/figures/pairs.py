@@ -1,4 +1,4 @@
-"""Figures of sets of pairs and of compared models (chapter 4); as in `cosent_book.figures.common`, colour is never alone."""
+"""Figures of sets of pairs and of compared models (chapter 4); colour is never alone."""
 
 from collections.abc import Mapping, Sequence
 

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosent_book.measurements.registry import Data, measurement
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
 
-
+@measurement([{"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}])
 def contradiction_pull(
     data: Data, *, task: str, take: int, scale: float, batch_size: int = 64, seeds: list[int]
 ) -> dict[str, Any]:

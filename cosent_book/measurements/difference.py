@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from cosent_book.measurements.registry import Data
+from cosent_book.measurements.registry import Data, measurement
+
+PAIRED = {"base": "Sentence-BERT, 2 classes", "rows": ["CoSENT, λ = 20", "CoSENT, λ suggested", "RankNet, λ tuned"]}
+TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
 
 
+@measurement({"task": task, **PAIRED} for task in TASKS)
 def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Train rows of the suite `main` once more with the settings chosen there, and compare them pair by pair on test.
 
@@ -29,16 +32,18 @@ def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str],
         ValueError: a label that `main` does not have for this task with the static encoder, or whose settings are not
             chosen yet.
     """
-    from cosent_book.suites.plan import suite_rows
+    from cosent_book.records import load_records
+    from cosent_book.suites.plan import rows as rows_of
     from cosent_lib.evaluation.evaluate import cosine_scores
     from cosent_lib.evaluation.intervals import bootstrap_difference
     from cosent_lib.evaluation.metrics import spearman
     from cosent_lib.runs.perform import perform
 
+    recorded = load_records("main")
     declared = {
-        label: run
-        for label, runs in suite_rows("main", only="static")
-        for run in runs
+        row.label: run
+        for row in rows_of("main", only="static")
+        for run in row.reported(recorded)
         if run.task == task and run.encoder == "static" and run.seed == seed
     }
     absent = [label for label in (base, *rows) if label not in declared]

@@ -1,6 +1,6 @@
 """What a direct cosine loss owes to its negatives and to the share of its positives, on real pairs (chapter 6).
 
-Measurements in the sense of `cosent_book.measurements.registry`: functions of data and arguments, with plain JSON results.
+Functions of data and arguments, with plain JSON results.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosent_book.measurements.registry import Data, measurement
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
+
+DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
 
 
 def with_equal_weights(pairs: "Dataset") -> "Dataset":
@@ -28,6 +31,7 @@ def with_equal_weights(pairs: "Dataset") -> "Dataset":
     return pairs.select(np.sort(np.concatenate([np.resize(ones, size), np.resize(zeros, size)])))
 
 
+@measurement([{"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}])
 def label_weights(
     data: "Data", *, task: str, losses: Sequence[str], seeds: Sequence[int], steps: int
 ) -> dict[str, Any]:
@@ -87,6 +91,7 @@ def _trained(
     return {"spearman": spearman(cosines, labels), **stands}
 
 
+@measurement([{"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 10}])
 def long_training(
     data: "Data", *, task: str, losses: Sequence[str], seeds: Sequence[int], epochs: int
 ) -> dict[str, Any]:

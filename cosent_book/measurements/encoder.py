@@ -6,7 +6,7 @@ Each is called by :func:`cosent_book.measurements.registry.measured` and returns
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cosent_book.measurements.registry import Data, measurement
 from cosent_lib.data.columns import PairColumns, pair_columns
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.geometry import geometry, whitening
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.encoders.pretrained import TransformerEncoder, minilm_folder
@@ -26,14 +28,25 @@ from cosent_lib.ranking.scale import suggest_scale
 from cosent_lib.training.setup import TrainingConfig
 from cosent_lib.training.train import train
 
-if TYPE_CHECKING:
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
-
 Vectors = NDArray[np.float64]
 FIT_SENTENCES = 4000  # of the training split, without labels, from which a whitening is computed
 
 
+ANSWERS = ["Cancel your plan", "Pause your plan", "Change your plan", "Refund rules", "Opening hours", "Careers"]
+COSENT = {"loss": "cosent", "options": {"scale": 20.0}}
+CONES: list[dict[str, Any]] = [
+    {"task": "builtin", **COSENT, "flip": False},
+    {"task": "builtin", **COSENT, "flip": True},
+    {"task": "builtin_random", **COSENT, "flip": False},
+    {"task": "builtin", "loss": "cosine_squared", "options": {}, "flip": False},
+]
+WHITENED: list[dict[str, Any]] = [
+    {"encoder": "static", "loss": "cosent", "options": {"scale": 5.0}, "batch_size": 64, "epochs": 4},
+    {"encoder": "minilm", **COSENT, "batch_size": 32, "epochs": 1},
+]
+
+
+@measurement([{"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}])
 def question_cosines(data: Data, *, encoder: str, question: str, answers: Sequence[str]) -> dict[str, Any]:
     """Cosines of a question with each answer: pooling → a row for each hidden state, 0 the embedding layer."""
     states = layer_vectors(load_encoder(encoder), [question, *answers], batch_size=1)
@@ -44,6 +57,7 @@ def question_cosines(data: Data, *, encoder: str, question: str, answers: Sequen
     return rows
 
 
+@measurement([{"encoder": "minilm", "task": "stsb_en", "split": "test", "batch_size": 32}])
 def pooling_comparison(data: Data, *, encoder: str, task: str, split: str, batch_size: int) -> dict[str, Any]:
     """Spearman of an untuned transformer on ``task`` for every pooling, right and wrong.
 
@@ -59,11 +73,12 @@ def pooling_comparison(data: Data, *, encoder: str, task: str, split: str, batch
     return found | {"0 against 1": _judged(scores["states 0 and last"], columns, scores["states 1 and last"])}
 
 
+@measurement([{"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}])
 def layer_geometry(data: Data, *, encoder: str, task: str, split: str, fit_split: str) -> dict[str, Any]:
     """Geometry and Spearman of every hidden state of an untuned transformer, raw, centred and whitened.
 
     Centre and whitening come from :data:`FIT_SENTENCES` sentences of ``fit_split``; no label is used. Returns
-    pooling → a row for each hidden state with :func:`cosent_lib.encoders.geometry.geometry` of the sentences of ``split`` and
+    pooling → a row for each hidden state with `geometry` of the sentences of ``split`` and
     what :func:`_judged_cosines` says of its pairs. A hidden state that is the same for all sentences has None.
     """
     columns, model = pair_columns(data.load(task, split)), _transformer(encoder)
@@ -83,6 +98,7 @@ def layer_geometry(data: Data, *, encoder: str, task: str, split: str, fit_split
     return rows
 
 
+@measurement({"task": "stsb_en", "seed": 0, **each} for each in WHITENED)
 def whitening_after_training(
     data: Data,
     *,
@@ -108,6 +124,7 @@ def whitening_after_training(
     return {"before": before, "after": _state_of(model, columns, sample)}
 
 
+@measurement({"steps": 1000, "seeds": [0, 1, 2], **cone} for cone in CONES)
 def cone_along_training(
     data: Data, *, task: str, loss: str, options: Mapping[str, Any], steps: int, seeds: Sequence[int], flip: bool
 ) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from cosent_book.measurements.registry import Data, measurement
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.order import ScaledLoss
 from cosent_lib.ranking.rank_loss import rank_loss
@@ -16,7 +17,17 @@ from cosent_lib.ranking.rank_loss import rank_loss
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
+
+SCORES: list[dict[str, Any]] = [
+    *({"form": form, "scale": 5.0} for form in ("cosine", "absolute", "turned", "both", "angle")),
+    *({"form": form, "scale": 7.0711} for form in ("cosine", "both")),  # AnglE at 5 is √2 · 5 times "both"
+]
+WEIGHTED = {"weights": [0.25, 1.0, 4.0, 16.0], "seeds": [0, 1, 2], "epochs": 1}
+SUMS: list[dict[str, Any]] = [
+    {"task": "bq", "scales": {"cosent": 5.0, "mnrl": 20.0}},
+    {"task": "lcqmc", "take": 64_000, "scales": {"cosent": 5.0, "mnrl": 20.0}},
+    {"task": "lcqmc", "take": 64_000, "scales": {"cosent": 5.0, "mnrl": 5.0}},
+]
 
 
 def turned(v: Tensor) -> Tensor:
@@ -73,6 +84,10 @@ class FormLoss(ScaledLoss):
         return rank_loss(self.scaled(FORMS[self.form](u, v)), labels)
 
 
+@measurement(
+    {"task": task, "settings": SCORES, "seeds": [0, 1, 2], "epochs": epochs}
+    for task, epochs in (("bq", 1), ("stsb_en", 5))
+)
 def score_forms(
     data: Data, *, task: str, settings: Sequence[Mapping[str, Any]], seeds: Sequence[int], epochs: int
 ) -> dict[str, Any]:
@@ -102,6 +117,7 @@ def score_forms(
     return {"rows": rows}
 
 
+@measurement(WEIGHTED | each for each in SUMS)
 def sum_weights(
     data: Data,
     *,

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosent_book.measurements.noise import BUDGETS, FLIPPED
+from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.encoders.base import SentenceEncoder
+
 if TYPE_CHECKING:
     from datasets import Dataset
     from torch import nn
 
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
 
-
+@measurement(
+    {"task": task, "flip": 0.3, "losses": FLIPPED[:3], "seeds": [0, 1, 2], **budget} for task, budget in BUDGETS.items()
+)
 def fate_of_flipped(
     data: Data,
     *,

@@ -9,16 +9,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.encoders.base import SentenceEncoder
+
 if TYPE_CHECKING:
     from datasets import Dataset
     from torch import nn
 
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
 
 LOOKED_AT = 100  # batches of training pairs
 
 
+FLIPPED: list[dict[str, Any]] = [
+    *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
+    {"loss": "cosent", "scale": 20.0},
+]
+BUDGETS: dict[str, dict[str, Any]] = {
+    "bq": {"epochs": 5}, "atec": {"epochs": 3}, "lcqmc": {"epochs": 1, "take": 64_000}
+}  # fmt: skip
+
+
+@measurement(
+    {"task": task, "flip": 0.3, "losses": FLIPPED, "seeds": [0, 1], **BUDGETS[task]} for task in ("bq", "lcqmc")
+)
 def pull_on_flipped(
     data: Data,
     *,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.intervals import bootstrap_interval
 from cosent_lib.evaluation.metrics import concordance, spearman
 from cosent_lib.evaluation.report import columns_of, summarise
@@ -21,8 +23,6 @@ from cosent_lib.evaluation.report import columns_of, summarise
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
 
 PERCENTILES = (10, 25, 50, 75, 90)
 HIGH, LOW = 0.8, 0.2  # labels from HIGH on count as positives, up to LOW as negatives; with labels 0 and 1, all
@@ -31,6 +31,9 @@ NEAR = 0.8  # two sentences are nearly equal from this overlap on
 SHORT = 192  # of the 384 numbers of a MiniLM vector
 
 TextPair = tuple[str, str]
+
+
+TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
 
 
 def normalised(text: str) -> str:
@@ -53,6 +56,7 @@ def bigram_overlap(first: str, second: str) -> float:
     return len(a & b) / len(a | b)
 
 
+@measurement({"task": task, "split": "test"} for task in TEST_TASKS)
 def pair_statistics(data: Data, *, task: str, split: str) -> dict[str, Any]:
     """What one split holds: labels, repetitions, contradictions, and how many bigrams the two texts of a pair share.
 
@@ -63,7 +67,7 @@ def pair_statistics(data: Data, *, task: str, split: str) -> dict[str, Any]:
 
     Returns:
         dict: ``rows``; ``labels`` as [label, rows]; ``ceiling``, ``tied``, ``repeated`` and ``contradictory`` as in
-        `cosent_lib.evaluation.report.Summary`, with texts compared when normalised; ``same_text``, the share of pairs whose
+        `Summary`, with texts compared when normalised; ``same_text``, the share of pairs whose
         texts are then equal; ``overlap``, group → percentiles 10, 25, 50, 75, 90 of `bigram_overlap`, for positives
         (label ≥ 0.8), negatives (≤ 0.2) and random pairs (a sentence with the partner of another);
         ``overlap_auc`` and ``overlap_spearman`` against the labels, each as estimate and ends of its 95 % interval;
@@ -98,6 +102,7 @@ def pair_statistics(data: Data, *, task: str, split: str) -> dict[str, Any]:
     }
 
 
+@measurement({"task": task} for task in TEST_TASKS if task != "pawsx")
 def leaks(data: Data, *, task: str) -> dict[str, Any]:
     """How much of a test split can be known from the sentences of the training split.
 
@@ -138,6 +143,7 @@ def leaks(data: Data, *, task: str) -> dict[str, Any]:
     }
 
 
+@measurement({"task": task, "splits": ["train", "validation", "test"]} for task in ("lcqmc", "bq"))
 def triangles(data: Data, *, task: str, splits: list[str]) -> dict[str, Any]:
     """Three sentences of which all three pairs are labelled: how often 1, 1 goes with 1, and how often with 0.
 
@@ -189,6 +195,7 @@ def count_triangles(labels: Mapping[TextPair, float]) -> dict[str, int]:
     return {kind: counts[kind] for kind in ("111", "110", "100", "000")}
 
 
+@measurement([{"task": "stsb_en", "split": "test"}])
 def compared_scores(data: Data, *, task: str, split: str) -> dict[str, Any]:
     """Scores of several models, none of them trained, for the same pairs, and the ranks at which each finds partners.
 

@@ -1,7 +1,8 @@
-"""Measurements: what a chapter shows of real data or of a pretrained encoder without training anything for a record.
+"""Measurements: what a chapter shows of real data or of a pretrained encoder beside the recorded runs.
 
-A measurement is a function of pairs and arguments that returns plain JSON values. `measured` is the call that chapters
-use: it reads the record of a measurement, or takes it now by the very same function.
+A measurement is a function of pairs and arguments that returns plain JSON values; the arguments it is recorded with are
+declared at its head (`measurement`). `measured` is the call that chapters use: it reads the record of a measurement, or
+takes it now by the very same function.
 """
 
 import hashlib
@@ -9,21 +10,25 @@ import inspect
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cosent_lib.runs.perform import RecordMissing
+from cosent_book import store
+from cosent_book.records import RecordMissing
 from cosent_lib.runs.provenance import commit_of_library, hardware, versions
-from cosent_lib.runs.run import RESULTS, json_value, write_atomically
-from cosent_lib.runs.schema import DamagedRecord, refuse_constant
+from cosent_lib.runs.run import dump, json_value
+from cosent_lib.runs.schema import DamagedRecord
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FOLDER = RESULTS / "measurements"
+SUITE = "measurements"  # the name of their file among the results
+MODULES = (
+    "pairs", "direct", "scale", "contradiction", "noise", "fate", "difference", "encoder", "sbert", "family"
+)  # fmt: skip
 SCHEMA_VERSION = 1
 FIELDS: dict[str, tuple[type, ...]] = {
     "measurement": (str,), "arguments": (dict,), "result": (dict,), "data": (dict,), "wall_time_s": (int, float),
@@ -31,133 +36,38 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "schema_version": (int,),
 }  # fmt: skip
 
-# name -> function, found on demand
-MEASUREMENTS: dict[str, str] = {
-    "pair_statistics": "cosent_book.measurements.pairs:pair_statistics",
-    "leaks": "cosent_book.measurements.pairs:leaks",
-    "triangles": "cosent_book.measurements.pairs:triangles",
-    "compared_scores": "cosent_book.measurements.pairs:compared_scores",
-    "label_weights": "cosent_book.measurements.direct:label_weights",
-    "long_training": "cosent_book.measurements.direct:long_training",
-    "untrained_scale": "cosent_book.measurements.scale:untrained_scale",
-    "scale_by_size": "cosent_book.measurements.scale:scale_by_size",
-    "contradiction_pull": "cosent_book.measurements.contradiction:contradiction_pull",
-    "pull_on_flipped": "cosent_book.measurements.noise:pull_on_flipped",
-    "fate_of_flipped": "cosent_book.measurements.fate:fate_of_flipped",
-    "paired_differences": "cosent_book.measurements.difference:paired_differences",
-    "question_cosines": "cosent_book.measurements.encoder:question_cosines",
-    "pooling_comparison": "cosent_book.measurements.encoder:pooling_comparison",
-    "layer_geometry": "cosent_book.measurements.encoder:layer_geometry",
-    "whitening_after_training": "cosent_book.measurements.encoder:whitening_after_training",
-    "cone_along_training": "cosent_book.measurements.encoder:cone_along_training",
-    "classifier_starts": "cosent_book.measurements.sbert:classifier_starts",
-    "score_forms": "cosent_book.measurements.family:score_forms",
-    "sum_weights": "cosent_book.measurements.family:sum_weights",
-}
+Arguments = Mapping[str, Any]
+Function = TypeVar("Function", bound=Callable[..., Mapping[str, Any]])
 
-# the calls that the chapters make: what `python -m cosent_book measure` records
-DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
-SCALE_TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
-ANSWERS = ["Cancel your plan", "Pause your plan", "Change your plan", "Refund rules", "Opening hours", "Careers"]
-CONES: tuple[tuple[str, str, dict[str, float], bool], ...] = (
-    ("builtin", "cosent", {"scale": 20.0}, False),
-    ("builtin", "cosent", {"scale": 20.0}, True),
-    ("builtin_random", "cosent", {"scale": 20.0}, False),
-    ("builtin", "cosine_squared", {}, False),
-)
-WHITENED: tuple[tuple[str, str, str, dict[str, float], int, int], ...] = (
-    ("static", "stsb_en", "cosent", {"scale": 5.0}, 64, 4),
-    ("minilm", "stsb_en", "cosent", {"scale": 20.0}, 32, 1),
-)
-STARTS: list[dict[str, Any]] = [
-    {"start": None},
-    {"start": -0.5},
-    {"start": 0.5},
-    {"features": ["|u-v|"], "start": None},
-]
-TURNED: list[dict[str, Any]] = [{"features": ["|u-v|"], "start": -0.5}]
-STARTED: dict[str, dict[str, Any]] = {
-    "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
-}  # fmt: skip
-FLIPPED: list[dict[str, Any]] = [
-    *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
-    {"loss": "cosent", "scale": 20.0},
-]
-SCORES: list[dict[str, Any]] = [
-    *({"form": form, "scale": 5.0} for form in ("cosine", "absolute", "turned", "both", "angle")),
-    *({"form": form, "scale": 7.0711} for form in ("cosine", "both")),  # AnglE at 5 is √2 · 5 times "both"
-]
-WEIGHTED = {"weights": [0.25, 1.0, 4.0, 16.0], "seeds": [0, 1, 2], "epochs": 1, "scales": {"cosent": 5.0, "mnrl": 20.0}}
-PAIRED = {"base": "Sentence-BERT, 2 classes", "rows": ["CoSENT, λ = 20", "CoSENT, λ suggested", "RankNet, λ tuned"]}
-TEST_TASKS = ("lcqmc", "atec", "bq", "pawsx", "stsb_zh", "stsb_en")
-DECLARED: tuple[tuple[str, dict[str, Any]], ...] = (
-    *(("pair_statistics", {"task": task, "split": "test"}) for task in TEST_TASKS),
-    *(("leaks", {"task": task}) for task in TEST_TASKS if task != "pawsx"),
-    *(("triangles", {"task": task, "splits": ["train", "validation", "test"]}) for task in ("lcqmc", "bq")),
-    ("compared_scores", {"task": "stsb_en", "split": "test"}),
-    ("label_weights", {"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}),
-    ("long_training", {"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 10}),
-    *(("untrained_scale", {"task": task, "encoder": "static"}) for task in SCALE_TASKS),
-    *(("untrained_scale", {"task": task, "encoder": "small"}) for task in SCALE_TASKS[:3]),
-    ("untrained_scale", {"task": "stsb_en", "encoder": "minilm"}),
-    ("scale_by_size", {"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}),
-    ("contradiction_pull", {"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}),
-    *(
-        ("pull_on_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED, "seeds": [0, 1], **options})
-        for task, options in (("bq", {"epochs": 5}), ("lcqmc", {"epochs": 1, "take": 64_000}))
-    ),
-    *(
-        ("fate_of_flipped", {"task": task, "flip": 0.3, "losses": FLIPPED[:3], "seeds": [0, 1, 2], **options})
-        for task, options in (("bq", {"epochs": 5}), ("atec", {"epochs": 3}), ("lcqmc", {"epochs": 1, "take": 64_000}))
-    ),
-    *(("paired_differences", {"task": task, **PAIRED}) for task in SCALE_TASKS),
-    ("question_cosines", {"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}),
-    ("layer_geometry", {"encoder": "minilm", "task": "stsb_en", "split": "test", "fit_split": "train"}),
-    ("pooling_comparison", {"encoder": "minilm", "task": "stsb_en", "split": "test", "batch_size": 32}),
-    *(
-        (
-            "cone_along_training",
-            {
-                "task": task,
-                "loss": loss,
-                "options": options,
-                "steps": 1000,
-                "seeds": [0, 1, 2],
-                "flip": flip,
-            },
-        )
-        for task, loss, options, flip in CONES
-    ),
-    *(
-        (
-            "whitening_after_training",
-            {
-                "encoder": encoder,
-                "task": task,
-                "loss": loss,
-                "options": options,
-                "batch_size": size,
-                "epochs": epochs,
-                "seed": 0,
-            },
-        )
-        for encoder, task, loss, options, size, epochs in WHITENED
-    ),
-    *(
-        ("score_forms", {"task": task, "settings": SCORES, "seeds": [0, 1, 2], "epochs": epochs})
-        for task, epochs in (("bq", 1), ("stsb_en", 5))
-    ),
-    *(("sum_weights", WEIGHTED | options) for options in ({"task": "bq"}, {"task": "lcqmc", "take": 64_000})),
-    ("sum_weights", WEIGHTED | {"task": "lcqmc", "take": 64_000, "scales": {"cosent": 5.0, "mnrl": 5.0}}),
-    *(
-        ("classifier_starts", {"task": task, "settings": STARTS, "seeds": [0, 1, 2], **options})
-        for task, options in STARTED.items()
-    ),
-    *(
-        ("classifier_starts", {"task": task, "settings": TURNED, "seeds": [0, 1, 2], **STARTED[task]})
-        for task in ("lcqmc", "stsb_en")
-    ),
-)
+
+def measurement(declared: Iterable[Arguments]) -> Callable[[Function], Function]:
+    """Mark a function ``f(data, **arguments)`` as a measurement, recorded with each of the ``declared`` arguments."""
+    listed = [dict(each) for each in declared]
+
+    def mark(function: Function) -> Function:
+        for arguments in listed:
+            inspect.signature(function).bind(None, **arguments)
+        function.declared = listed  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def measurements() -> dict[str, Callable[..., Mapping[str, Any]]]:
+    """All measurements by their names."""
+    modules = [import_module(f"cosent_book.measurements.{name}") for name in MODULES]
+    functions = [each for module in modules for each in vars(module).values() if hasattr(each, "declared")]
+    return {function.__name__: function for function in functions}
+
+
+def declared(name: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Names and arguments of what the chapters ask for: of all measurements, or of the one called ``name``.
+
+    Raises:
+        ValueError: no measurement is called ``name``.
+    """
+    known = {name: _function(name)} if name else measurements()
+    return [(each, arguments) for each, function in known.items() for arguments in _declared_of(function)]
 
 
 class Data:
@@ -181,32 +91,35 @@ def measured(name: str, live: bool, folder: Path | None = None, **arguments: Any
     """The result of a measurement: from its record, or taken now.
 
     Args:
-        name: a key of ``MEASUREMENTS``.
+        name: of the measurement.
         live: False reads the record; True calls the function (nothing is written).
-        folder: of the records; by default ``cosent_lib/results/measurements``.
-        arguments: of the measurement, plain JSON values.
+        folder: of the records; by default the book's own ``results``.
+        arguments: plain JSON values; as many as tell one declaration from the others, or all that the function needs.
 
     Raises:
-        ValueError: an unknown name, or arguments that the function does not take.
+        ValueError: an unknown name, or arguments that fit several declarations, or that the function does not take.
         RecordMissing: not live, and there is no record; the message has the command that makes it.
         DamagedRecord: a record that cannot be read or belongs to other arguments.
         DataUnavailable, MalformedRow: live, from `load_pairs`.
     """
-    function = _function(name, arguments)
+    whole = _completed(name, arguments)
     if live:
-        return json_value(function(Data(), **arguments), name)
-    path = measurement_path(name, arguments, folder)
-    if not path.exists():
+        return json_value(_function(name)(Data(), **whole), name)
+    key = key_of(name, whole)
+    found = store.read(SUITE, folder)
+    if key not in found:
         raise RecordMissing(
-            f"measurement {_label(name, arguments)} has no record: make it with python -m cosent_book measure {name}"
+            f"measurement {_label(name, whole)} has no record: make it with python -m cosent_book measure {name}"
         )
-    return read_measurement(path)["result"]
+    place, values = found[key]
+    _check(values, key, place)
+    return values["result"]
 
 
-def take(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
-    """Take a measurement now, write its record, all or nothing, and return the file. Errors as `measured`."""
+def take(name: str, arguments: Arguments, folder: Path | None = None) -> str:
+    """Take a measurement now, record it and return its key. Errors as `measured`."""
     data, begun = Data(), time.perf_counter()
-    result = _function(name, arguments)(data, **arguments)
+    result = _function(name)(data, **arguments)
     commit, dirty = commit_of_library()
     record = {
         "measurement": name, "arguments": dict(arguments), "result": result, "data": data.used,
@@ -214,84 +127,79 @@ def take(name: str, arguments: Mapping[str, Any], folder: Path | None = None) ->
         "commit": commit, "dirty": dirty, "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema_version": SCHEMA_VERSION,
     }  # fmt: skip
-    record = json_value(record, name)
-    lines = (f" {json.dumps(key)}: {_dump(record[key])}" for key in sorted(record))
-    return write_atomically(measurement_path(name, arguments, folder), "{\n" + ",\n".join(lines) + "\n}\n")
+    key = key_of(name, arguments)
+    store.add(SUITE, key, json_value(record, name), folder)
+    return key
 
 
-def measurement_path(name: str, arguments: Mapping[str, Any], folder: Path | None = None) -> Path:
-    """The file of a measurement's record: its name and arguments, readable, and ten digits of their SHA-256.
+def key_of(name: str, arguments: Arguments) -> str:
+    """Name and arguments of a measurement, readable, and ten digits of their SHA-256.
 
     The order in which arguments, or the keys of a mapping among them, are given makes no difference.
     """
-    plain = json.loads(_dump(dict(arguments)))  # keys sorted at every depth
-    digest = hashlib.sha256(_dump([name, plain]).encode()).hexdigest()[:10]
+    plain = json.loads(dump(dict(arguments)))  # keys sorted at every depth
+    digest = hashlib.sha256(dump([name, plain]).encode()).hexdigest()[:10]
     words = "-".join([name, *map(str, plain.values())])
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", words)[:80].strip("_.")
-    return (FOLDER if folder is None else Path(folder)) / f"{readable}-{digest}.json"
-
-
-def read_measurement(path: Path) -> dict[str, Any]:
-    """Read and check one record.
-
-    Raises:
-        DamagedRecord: not JSON, a field that is missing, unknown or of the wrong type, a schema of another version, or
-            a file name that does not belong to its arguments.
-    """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except ValueError as error:
-        raise DamagedRecord(f"{path}: not a record, its JSON cannot be read ({error})") from error
-    if not isinstance(values, dict) or set(values) != set(FIELDS):
-        found = sorted(values) if isinstance(values, dict) else type(values).__name__
-        raise DamagedRecord(f"{path}: a measurement has the fields {', '.join(sorted(FIELDS))}; this has {found}")
-    for name, kinds in FIELDS.items():
-        if not isinstance(values[name], kinds) or (isinstance(values[name], bool) and bool not in kinds):
-            raise DamagedRecord(f"{path}: field {name!r} is {values[name]!r:.60}, of another type than it must have")
-    if values["schema_version"] != SCHEMA_VERSION:
-        raise DamagedRecord(
-            f"{path}: schema_version is {values['schema_version']}, this library reads {SCHEMA_VERSION}"
-        )
-    if measurement_path(values["measurement"], values["arguments"]).name != Path(path).name:
-        raise DamagedRecord(f"{path}: the arguments in it belong to another file name; it was edited or renamed")
-    return values
+    return f"{re.sub(r'[^A-Za-z0-9_.]+', '_', words)[:80].strip('_.')}-{digest}"
 
 
 def missing_measurements(name: str = "", folder: Path | None = None) -> list[tuple[str, dict[str, Any]]]:
     """The declared measurements, or those called ``name``, that have no record; existing records are checked.
 
     Raises:
-        ValueError: no declared measurement is called ``name``.
-        DamagedRecord: from `read_measurement`.
+        ValueError: no measurement is called ``name``.
+        DamagedRecord: a record that cannot be read.
     """
-    wanted = [each for each in DECLARED if name in ("", each[0])]
-    if not wanted:
-        known = ", ".join(dict.fromkeys(each[0] for each in DECLARED)) or "none"
-        raise ValueError(f"no measurement is called {name!r}, expected one of: {known}")
-    missing = []
-    for each in wanted:
-        path = measurement_path(*each, folder)
-        if path.exists():
-            read_measurement(path)
-        else:
-            missing.append(each)
-    return missing
+    wanted = declared(name)
+    found = store.read(SUITE, folder)
+    for key, (place, values) in found.items():
+        _check(values, key, place)
+    return [each for each in wanted if key_of(*each) not in found]
 
 
-def _function(name: str, arguments: Mapping[str, Any]) -> Callable[..., Mapping[str, Any]]:
-    if name not in MEASUREMENTS:
-        raise ValueError(f"unknown measurement {name!r}, expected one of: {', '.join(MEASUREMENTS) or 'none'}")
-    function = resolve_name(MEASUREMENTS[name])
+def _check(values: dict[str, Any], key: str, place: str) -> None:
+    """Refuse what is no record of a measurement, or not the one that its key says."""
+    if set(values) != set(FIELDS):
+        raise DamagedRecord(
+            f"{place}: a measurement has the fields {', '.join(sorted(FIELDS))}; this has {sorted(values)}"
+        )
+    for name, kinds in FIELDS.items():
+        if not isinstance(values[name], kinds) or (isinstance(values[name], bool) and bool not in kinds):
+            raise DamagedRecord(f"{place}: field {name!r} is {values[name]!r:.60}, of another type than it must have")
+    if values["schema_version"] != SCHEMA_VERSION:
+        raise DamagedRecord(
+            f"{place}: schema_version is {values['schema_version']}, this library reads {SCHEMA_VERSION}"
+        )
+    if key_of(values["measurement"], values["arguments"]) != key:
+        raise DamagedRecord(f"{place}: the arguments in it belong to another key; it was edited")
+
+
+def _function(name: str) -> Callable[..., Mapping[str, Any]]:
+    known = measurements()
+    if name not in known:
+        raise ValueError(f"no measurement is called {name!r}, expected one of: {', '.join(known)}")
+    return known[name]
+
+
+def _declared_of(function: Callable[..., Any]) -> list[dict[str, Any]]:
+    return function.declared  # type: ignore[attr-defined]
+
+
+def _completed(name: str, arguments: Arguments) -> dict[str, Any]:
+    """The one declaration that holds these arguments; or the arguments as they are, where none does."""
+    function = _function(name)
+    fitting = [each for each in _declared_of(function) if all(each.get(k, ...) == v for k, v in arguments.items())]
+    exact = [each for each in fitting if each == dict(arguments)]
+    if len(exact or fitting) == 1:
+        return (exact or fitting)[0]
+    if fitting:
+        raise ValueError(f"{_label(name, arguments)} fits {len(fitting)} declarations; give more of its arguments")
     try:
         inspect.signature(function).bind(None, **arguments)
     except TypeError as error:
         raise ValueError(f"measurement {name!r}: {error}; it is {name}{inspect.signature(function)}") from None
-    return function
+    return dict(arguments)
 
 
-def _label(name: str, arguments: Mapping[str, Any]) -> str:
+def _label(name: str, arguments: Arguments) -> str:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)

@@ -9,15 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.losses.sentence_bert import FEATURES, SoftmaxLoss
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
 
 DEFAULT = FEATURES[:3]  # u, v, |u-v|
+
+
+STARTS: list[dict[str, Any]] = [
+    {"start": None},
+    {"start": -0.5},
+    {"start": 0.5},
+    {"features": ["|u-v|"], "start": None},
+]
+TURNED: list[dict[str, Any]] = [{"features": ["|u-v|"], "start": -0.5}]
+STARTED: dict[str, dict[str, Any]] = {
+    "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
+}  # fmt: skip
 
 
 def _columns_of_difference(loss: SoftmaxLoss) -> slice:
@@ -52,6 +64,11 @@ def start_difference_weights(loss: SoftmaxLoss, value: float) -> None:
     loss.classifier.weight[:, _columns_of_difference(loss)] = value * steps[:, None]
 
 
+@measurement(
+    {"task": task, "settings": settings, "seeds": [0, 1, 2], **STARTED[task]}
+    for settings, tasks in ((STARTS, STARTED), (TURNED, ("lcqmc", "stsb_en")))
+    for task in tasks
+)
 def classifier_starts(
     data: Data,
     *,

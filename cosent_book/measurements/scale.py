@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.ranking.scale import ScaleReport, scale_report
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from cosent_book.measurements.registry import Data
-    from cosent_lib.encoders.base import SentenceEncoder
+
+TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
+ENCODERS = {"static": TASKS, "small": TASKS[:3], "minilm": TASKS[:1]}
 
 
+@measurement({"task": task, "encoder": encoder} for encoder, tasks in ENCODERS.items() for task in tasks)
 def untrained_scale(data: Data, *, task: str, encoder: str, seed: int = 0) -> dict[str, Any]:
     """The λ that `suggest_scale` computes from an untrained encoder's validation cosines, and what speaks for it.
 
@@ -47,6 +51,7 @@ def untrained_scale(data: Data, *, task: str, encoder: str, seed: int = 0) -> di
     }
 
 
+@measurement([{"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}])
 def scale_by_size(
     data: Data, *, task: str, sizes: list[int], scales: list[float], seeds: list[int], loss: str = "cosent"
 ) -> dict[str, Any]:

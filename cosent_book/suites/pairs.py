@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from cosent_book.suites.entries import Entry, dial_entry, grid
-from cosent_lib.runs.run import Run
+from cosent_book.suites.rows import Row, dial_row, grid
 
 SEEDS = (0, 1, 2)
 # Some seconds a run with the static encoder; for that, of LCQMC's training pairs a quarter is taken.
@@ -16,7 +15,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 TAKEN = {"lcqmc": {"take": 64_000}}
 
 
-def _static(suite: str, task: str, loss: str, options: Mapping[str, Any], **others: Any) -> Iterator[Run]:
+def _static(suite: str, task: str, loss: str, options: Mapping[str, Any], **others: Any) -> Iterator[Row]:
     """Runs over the seeds with the static encoder and the task's usual training."""
     settings = {
         "training": TRAINING[task], "encoder_options": {"dim": 64} if task.startswith("builtin") else {}, **others
@@ -25,7 +24,7 @@ def _static(suite: str, task: str, loss: str, options: Mapping[str, Any], **othe
     yield from grid(suite, tasks=[task], encoder="static", losses=[(loss, options)], seeds=SEEDS, **settings)
 
 
-def negatives() -> Iterator[Run]:
+def negatives() -> Iterator[Row]:
     """Labelled negatives, random ones in their place, and random pairs as a third level, on the same labelled test."""
     losses: list[tuple[str, dict[str, Any]]] = [
         ("cosine_linear", {}), ("cosine_squared", {}), ("cosine_margin", {}), ("sbert", {}), ("cosent", {}),
@@ -39,10 +38,10 @@ def negatives() -> Iterator[Run]:
         if loss in ("cosine_squared", "cosent", "ranknet") and not options:
             kinds.append({"random": 1.0})
         for alter in kinds:
-            yield from _static("negatives", task, loss, options, alter=alter, judge_retrieval=True)
+            yield from _static("negatives", task, loss, options, alter=alter, judge=("test", "test:retrieval"))
 
 
-def margin() -> Iterator[Run]:
+def margin() -> Iterator[Row]:
     """The margin of the direct loss, from −1 (the linear loss) to nearly 1."""
     for task, value in product(("stsb_en", "atec", "lcqmc"), (-1.0, 0.0, 0.3, 0.5, 0.7, 0.9)):
         yield from _static("margin", task, "cosine_margin", {"margin": value})
@@ -54,16 +53,16 @@ FEATURES = (
 )  # fmt: skip
 
 
-def sbert() -> Iterator[Run]:
+def sbert() -> Iterator[Row]:
     """Sentence-BERT: its features, its classes, and its classifier beside its cosine along training."""
     steps = {"builtin": 50, "builtin_random": 50, "lcqmc": 250, "atec": 100, "stsb_en": 45}
 
-    def watched(task: str, options: Mapping[str, Any], **others: Any) -> Iterator[Run]:
+    def watched(task: str, options: Mapping[str, Any], **others: Any) -> Iterator[Row]:
         training = TRAINING[task] | {"evaluation_steps": steps[task]}
         yield from _static("sbert", task, "sbert", options, training=training, watch=("classifier",), **others)
 
     for task in ("builtin", "builtin_random"):
-        yield from watched(task, {}, also_judge=("builtin_graded/test",))
+        yield from watched(task, {}, judge=("test", "builtin_graded/test"))
     for task in ("atec", "lcqmc"):
         for alter in ({}, {"negatives": "random"}):
             yield from watched(task, {}, alter=alter)
@@ -71,12 +70,12 @@ def sbert() -> Iterator[Run]:
     for features in FEATURES:
         yield from watched("stsb_en", {"num_labels": 6, "features": features})
         if features != FEATURES[0]:
-            yield from watched("builtin", {"features": features}, also_judge=("builtin_graded/test",))
+            yield from watched("builtin", {"features": features}, judge=("test", "builtin_graded/test"))
         if features in FEATURES[1:3]:
             yield from watched("lcqmc", {"features": features})
 
 
-def lambda_() -> Iterator[Run]:
+def lambda_() -> Iterator[Row]:
     """λ swept, computed and learned, for the log of the sum and for the mean of the logs."""
     sets = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
     for task in sets:
@@ -95,7 +94,7 @@ def lambda_() -> Iterator[Run]:
         )
 
 
-def noise() -> Iterator[Run]:
+def noise() -> Iterator[Row]:
     """A share of the training labels turned round."""
     losses: list[tuple[str, dict[str, Any]]] = [
         ("cosine_squared", {}), ("cosine_margin", {}), ("cosent", {"scale": 20.0}), ("cosent", {"scale": 5.0}),
@@ -107,13 +106,13 @@ def noise() -> Iterator[Run]:
         yield from _static("noise", task, loss, options, alter={"flip": rate} if rate else {})
 
 
-def batch() -> Iterator[Entry]:
+def batch() -> Iterator[Row]:
     """The size of the batch, each with a learning rate chosen on validation, and batches that hold every level."""
     rates = ("learning_rate", (5e-3, 2e-2))
 
-    def sized(task: str, label: str, size: int, kind: str) -> Entry:
+    def sized(task: str, label: str, size: int, kind: str) -> Row:
         training = {"epochs": {"stsb_en": 5, "atec": 1}[task], "batch_size": size, "batches": kind}
-        return dial_entry("batch", task, training, label, "cosent", {"scale": 20.0}, rates, SEEDS)
+        return dial_row("batch", task, training, label, "cosent", {"scale": 20.0}, rates, SEEDS)
 
     for task in ("stsb_en", "atec"):
         for size in (512, 128, 32, 8):
@@ -122,7 +121,7 @@ def batch() -> Iterator[Entry]:
             yield sized(task, f"CoSENT, {size}, by level", size, "levels")
 
 
-def minilm() -> Iterator[Run]:
+def minilm() -> Iterator[Row]:
     """A pretrained encoder, one epoch of STS-B: λ, squared error at two rates, and the other baselines."""
     scale, squared = "cosent", "cosine_squared"
     for loss, options, rate, seed in (
@@ -139,7 +138,7 @@ def minilm() -> Iterator[Run]:
         yield from _minilm(loss, options, rate, seed)
 
 
-def _minilm(loss: str, options: Mapping[str, Any], rate: float, seed: int) -> Iterator[Run]:
+def _minilm(loss: str, options: Mapping[str, Any], rate: float, seed: int) -> Iterator[Row]:
     training = {"epochs": 1, "batch_size": 32, "learning_rate": rate, "evaluation_steps": 60}
     losses: Sequence[tuple[str, Mapping[str, Any]]] = [(loss, options)]
     watch = ("scale", "geometry")
@@ -148,7 +147,7 @@ def _minilm(loss: str, options: Mapping[str, Any], rate: float, seed: int) -> It
     )
 
 
-SENTENCE_PAIRS: dict[str, Callable[[], Iterator[Run | Entry]]] = {
+SENTENCE_PAIRS: dict[str, Callable[[], Iterator[Row]]] = {
     "minilm": minilm, "negatives": negatives, "margin": margin, "sbert": sbert, "lambda": lambda_, "batch": batch,
     "noise": noise,
 }  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from cosent_book.suites.entries import RATES, SCALES, Entry, dial_entry, grid
+from cosent_book.suites.rows import RATES, SCALES, Row, dial_row, grid
 from cosent_lib.runs.run import Run
 
 SEEDS = (0, 1, 2)
@@ -12,14 +12,14 @@ EPOCHS = {"stsb_zh": 5, "stsb_en": 5, "bq": 1, "atec": 1, "lcqmc": 1}  # as in t
 EXPONENTS = (-1.0, 1.0, -0.3, 0.3)
 
 
-def dial() -> Iterator[Entry]:
+def dial() -> Iterator[Row]:
     """The exponent κ of the power mean, each with a λ chosen on validation; κ = 0 is `main`'s RankNet."""
     for task, exponent in product(EPOCHS, EXPONENTS):
         label, fixed = f"power mean, κ = {exponent:g}", {"exponent": exponent}
-        yield dial_entry("dial", task, {"epochs": EPOCHS[task]}, label, "power_mean", fixed, ("scale", SCALES[1]))
+        yield dial_row("dial", task, {"epochs": EPOCHS[task]}, label, "power_mean", fixed, ("scale", SCALES[1]))
 
 
-def flips() -> Iterator[Run]:
+def flips() -> Iterator[Row]:
     """A share of the training labels turned round, at one λ, so that κ alone differs; and two losses beside it."""
     losses: list[tuple[str, dict[str, Any]]] = [
         *(("power_mean", {"scale": 20.0, "exponent": exponent}) for exponent in (-1.0, 0.0, 1.0)),
@@ -37,7 +37,7 @@ def flips() -> Iterator[Run]:
     for rate, loss in product((0.0, 0.1, 0.2, 0.3), losses[:3]):
         yield from grid(
             "flips", tasks=["builtin"], encoder="static", encoder_options={"dim": 64}, losses=[loss], seeds=SEEDS,
-            training={"max_steps": 600}, alter={"flip": rate} if rate else {}, also_judge=("builtin_graded/test",),
+            training={"max_steps": 600}, alter={"flip": rate} if rate else {}, judge=("test", "builtin_graded/test"),
         )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ FAMILY: tuple[Member, ...] = (
 )
 
 
-def family() -> Iterator[Entry]:
+def family() -> Iterator[Row]:
     """CoSENT, its relatives and their sums, one number tuned on validation each; ranking of pairs and retrieval."""
     places: dict[str, dict[str, Any]] = {
         "stsb_en": {}, "bq": {}, "atec": {}, "lcqmc": {"take": 64_000}, "stsb_zh": {}
@@ -68,14 +68,14 @@ def family() -> Iterator[Entry]:
         runs = [
             Run(
                 suite="family", task=task, encoder="static", loss=loss, loss_options=options(scale), alter=alter,
-                training={"epochs": EPOCHS[task]}, judge_retrieval=True,
+                training={"epochs": EPOCHS[task]}, judge=("test", "test:retrieval"),
             )
             for scale in SCALES[1]
         ]  # fmt: skip
-        yield Entry(label=label, candidates=tuple(runs), seeds=SEEDS)
+        yield Row(label=label, candidates=tuple(runs), seeds=SEEDS)
 
 
-def protocol() -> Iterator[Run]:
+def protocol() -> Iterator[Row]:
     """What a careless protocol gains or costs: choosing on test, leaked pairs, weak baselines, split-up batches."""
     yield from _handicaps("small", ("stsb_en", "stsb_zh"), {"epochs": 3}, (0, 1))
     # as in the suite `minilm`, which has the mean with six classes and with CoSENT
@@ -94,7 +94,7 @@ def protocol() -> Iterator[Run]:
     yield from _looking_at_test()
 
 
-def _looking_at_test() -> Iterator[Run]:
+def _looking_at_test() -> Iterator[Row]:
     """All candidates of three rows of `main` with test watched at each validation."""
     rows: list[tuple[str, tuple[str, Sequence[float]]]] = [
         ("cosine_squared", RATES), ("sbert", RATES), ("cosent", SCALES)
@@ -105,16 +105,16 @@ def _looking_at_test() -> Iterator[Run]:
             training: dict[str, Any] = {"epochs": EPOCHS[task], "evaluation_steps": steps}
             options = {} if name == "learning_rate" else {name: value}
             training |= {name: value} if name == "learning_rate" else {}
-            yield Run(
-                suite="protocol", task=task, encoder="static", loss=loss, loss_options=options, training=training,
-                seed=seed, watch=("test",),
+            yield from grid(
+                "protocol", tasks=[task], encoder="static", losses=[(loss, options)], training=training,
+                seeds=[seed], watch=("test",),
             )  # fmt: skip
 
 
 LEAK = {"leak_validation": 7680, "leak_test": 7605}  # as many as a circulating training file of ATEC holds
 
 
-def _leaked() -> Iterator[Run]:
+def _leaked() -> Iterator[Row]:
     """ATEC with as many validation and test pairs in its training set as a circulating file has, and without."""
     losses: list[tuple[str, dict[str, Any]]] = [
         ("cosent", {"scale": "suggested"}), ("sbert", {}), ("cosine_squared", {}), ("ranknet", {})
@@ -126,7 +126,7 @@ def _leaked() -> Iterator[Run]:
         )  # fmt: skip
 
 
-def _handicaps(encoder: str, tasks: Sequence[str], training: Mapping[str, Any], seeds: Sequence[int]) -> Iterator[Run]:
+def _handicaps(encoder: str, tasks: Sequence[str], training: Mapping[str, Any], seeds: Sequence[int]) -> Iterator[Row]:
     """Two classes instead of six, [CLS] instead of the mean: for Sentence-BERT, and for CoSENT beside it."""
     losses: list[tuple[str, dict[str, Any]]] = [
         ("sbert", {"num_labels": 6}), ("sbert", {}), ("cosent", {"scale": "suggested"}), ("cosent", {})
@@ -139,7 +139,7 @@ def _handicaps(encoder: str, tasks: Sequence[str], training: Mapping[str, Any], 
         )  # fmt: skip
 
 
-def _accumulated() -> Iterator[Run]:
+def _accumulated() -> Iterator[Row]:
     """A batch of 128, four of 32 whose gradients are added up, and a batch of 32."""
     losses: list[tuple[str, dict[str, Any]]] = [("cosent", {}), ("cosent", {"scale": 5.0}), ("cosine_squared", {})]
     shapes = ({"batch_size": 128}, {"batch_size": 32, "accumulation_steps": 4}, {"batch_size": 32})
@@ -154,7 +154,7 @@ PAPER_ENCODERS = ("google-bert/bert-base-chinese", "hfl/chinese-roberta-wwm-ext"
 PAPER_TASKS = ("stsb_zh", "atec", "bq", "lcqmc")  # of PAWS-X there are no training pairs to be had
 
 
-def paper(encoders: Sequence[str] = PAPER_ENCODERS) -> Iterator[Run]:
+def paper(encoders: Sequence[str] = PAPER_ENCODERS) -> Iterator[Row]:
     """BERT and RoBERTa-wwm-ext with the settings of Su's posts, and three losses beside his two.
 
     [CLS] of the last layer, 64 tokens, 5 epochs of batches of 32, Adam at a constant 2e-5 without decay or clipping;
@@ -177,6 +177,6 @@ def paper(encoders: Sequence[str] = PAPER_ENCODERS) -> Iterator[Run]:
         )  # fmt: skip
 
 
-TABLE_SUITES: dict[str, Callable[..., Iterator[Run | Entry]]] = {
+TABLE_SUITES: dict[str, Callable[..., Iterator[Row]]] = {
     "dial": dial, "flips": flips, "family": family, "protocol": protocol, "paper": paper
 }  # fmt: skip

@@ -135,10 +135,12 @@ def train(
 
 def _finish(output: Path, record: Any, trained: Any) -> None:
     """Save a trained encoder with its record, and say how good it is."""
-    from cosent_lib.runs.run import to_json, write_atomically
+    from cosent_lib.files import replacing
+    from cosent_lib.runs.record import to_json
 
     trained.save(output)
-    write_atomically(output / "record.json", to_json(record))
+    with replacing(output / "record.json") as file:
+        file.write(to_json(record))
     typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
     typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
     typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")

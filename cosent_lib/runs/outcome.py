@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cosent_lib.runs.provenance import commit_of_library, hardware, versions
-from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Record, Run, json_value
+from cosent_lib.runs.record import Record
+from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run, json_value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,12 +1,9 @@
-"""Runs carried out, recorded, read back and tabulated: the one way by which a number gets into the book.
-
-`recorded_or_live` is the call that chapters use; ``python -m cosent_book benchmark SUITE`` makes the records.
-"""
+"""A declared run carried out: train on train, choose on validation, evaluate once on test, say it all in a record."""
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -14,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosent_book.tables import rows_of, table, to_frame
 from cosent_lib.data.alterations import LEAKS, altered, leaked
 from cosent_lib.runs.outcome import make_record, resolved_settings
-from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Record, Run, load_records, read_record, record_path, save_record
-from cosent_lib.runs.schema import DamagedRecord
+from cosent_lib.runs.record import Record
+from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,60 +22,7 @@ if TYPE_CHECKING:
     from cosent_lib.encoders.base import SentenceEncoder
     from cosent_lib.training.setup import TrainingConfig, Watch
 
-__all__ = [
-    "DamagedRecord", "Record", "RecordMissing", "Run", "execute", "load_records", "load_splits", "missing_runs",
-    "perform", "read_record", "record_path", "recorded_or_live", "rows_of", "save_record", "table", "to_frame",
-]  # fmt: skip
-
-
 SUGGESTED = "suggested"  # as the option scale of a loss: compute λ before training
-
-
-class RecordMissing(LookupError):  # noqa: N818
-    """A recorded run was asked for that nobody has made yet; the message has the command that makes it."""
-
-
-def recorded_or_live(
-    runs: Sequence[Run], live: bool, folder: Path | None = None, progress: bool = True
-) -> list[Record]:
-    """The records of ``runs``, in their order: read from file, or made now by the very same code.
-
-    Args:
-        runs: Declared runs, usually from `cosent_book.suites.plan.suite_runs`.
-        live: False reads each run's file; True executes each run (nothing is written).
-        folder: Folder of the record files; by default ``cosent_lib/results/SUITE`` of each run.
-        progress: Show progress while executing.
-
-    Raises:
-        RecordMissing: Not live, and some runs have no record; all of them are named.
-        DamagedRecord: A record that cannot be read or belongs to other settings.
-    """
-    if live:
-        return [execute(run, progress=progress) for run in runs]
-    missing = [run for run in runs if not record_path(run, folder).exists()]
-    if missing:
-        names = "; ".join(str(run) for run in missing[:3]) + ("; …" if len(missing) > 3 else "")
-        commands = " and ".join(
-            f"python -m cosent_book benchmark {suite}" for suite in sorted({run.suite for run in missing})
-        )
-        raise RecordMissing(f"{len(missing)} of {len(runs)} runs have no record ({names}): make them with {commands}")
-    return [_read_matching(run, folder) for run in runs]
-
-
-def execute(run: Run, *, progress: bool = True, splits: "dict[str, Dataset] | None" = None) -> Record:
-    """Carry out one run: train on train, choose on validation, then evaluate once on test.
-
-    Args:
-        run: What to do.
-        progress: Show progress bars.
-        splits: From `load_splits` of a run on the same data, so that they are not read again.
-
-    Raises:
-        DataUnavailable, MalformedRow: From `load_pairs`.
-        NonFiniteLoss: From `train`.
-        ValueError: A name or an option that does not exist.
-    """
-    return perform(run, progress=progress, splits=splits)[0]
 
 
 def perform(
@@ -91,9 +34,20 @@ def perform(
     checkpoint_steps: int | None = None,
     resume_from: str | Path | None = None,
 ) -> "tuple[Record, SentenceEncoder]":
-    """As `execute`, and return the trained encoder too.
+    """Carry out one run and return its record and the trained encoder.
 
-    ``output_dir`` and ``checkpoint_steps`` are as in `TrainingConfig`, ``resume_from`` as for `train`.
+    Args:
+        run: What to do.
+        progress: Show progress bars.
+        splits: From `load_splits` of a run on the same data, so that they are not read again.
+        output_dir: As in `TrainingConfig`.
+        checkpoint_steps: As in `TrainingConfig`.
+        resume_from: As for `train`.
+
+    Raises:
+        DataUnavailable, MalformedRow: From `load_pairs`.
+        NonFiniteLoss: From `train`.
+        ValueError: A name or an option that does not exist.
     """
     from cosent_lib.encoders.load import load_encoder
     from cosent_lib.losses.make import make_loss
@@ -125,7 +79,7 @@ def _untrained(run: Run, encoder: "SentenceEncoder", splits: "dict[str, Dataset]
     from cosent_lib.evaluation.evaluate import evaluate_retrieval
 
     metrics: dict[str, Any] = {"test_untrained": _judged(encoder, splits, "test") if "test" in splits else None}
-    if run.judge_retrieval and "test" in splits:
+    if "test:retrieval" in run.judge and "test" in splits:
         metrics["test_untrained_retrieval"] = evaluate_retrieval(encoder, splits["test"])
     return metrics
 
@@ -151,7 +105,7 @@ def _judged_once(run: Run, encoder: "SentenceEncoder", loss: Any, splits: "dict[
         metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
         if isinstance(loss, SoftmaxLoss):
             metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
-    if run.judge_retrieval and "test" in splits:
+    if "test:retrieval" in run.judge and "test" in splits:
         metrics["test_retrieval"] = evaluate_retrieval(encoder, splits["test"])
     return metrics
 
@@ -183,12 +137,10 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
     names = split_names(run.task)
     if "train" not in names and not run.task.startswith("csv:"):
         raise ValueError(f"task {run.task!r} has no training split, only {', '.join(names)}")
-    wanted = [name for name in dict.fromkeys(["train", *names]) if run.judge_test or name in ("train", "validation")]
+    wanted = [name for name in dict.fromkeys(["train", *names]) if run.judge or name in ("train", "validation")]
     splits = {name: load_pairs(run.task, name, run.source, score_range=run.score_range) for name in wanted}
-    for place in run.also_judge if run.judge_test else ():
-        task, slash, name = place.rpartition("/")
-        if not slash:
-            raise ValueError(f"also_judge holds {place!r}, expected TASK/SPLIT")
+    for place in (place for place in run.judge if "/" in place):
+        task, _, name = place.rpartition("/")
         splits[place] = load_pairs(task, name, run.source)
     for name, pairs in splits.items():  # now, not after the training
         if name != "train":
@@ -201,33 +153,6 @@ def altered_splits(run: Run, splits: "dict[str, Dataset]") -> "dict[str, Dataset
     splits = leaked(splits, run.alter, run.seed)
     changes = {name: value for name, value in run.alter.items() if name not in LEAKS}
     return splits | {"train": altered(splits["train"], changes, run.seed)}
-
-
-def missing_runs(runs: Sequence[Run], folder: Path | None = None, checked: set[str] | None = None) -> list[Run]:
-    """Those of ``runs`` without a record, in their order; existing records are checked (`DamagedRecord`).
-
-    ``checked`` holds the keys of records that need not be read again; those read now are added.
-    """
-    checked = set() if checked is None else checked
-    missing = []
-    for run in runs:
-        if run.key in checked:
-            continue
-        if record_path(run, folder).exists():
-            _read_matching(run, folder)
-            checked.add(run.key)
-        else:
-            missing.append(run)
-    return missing
-
-
-def _read_matching(run: Run, folder: Path | None) -> Record:
-    """The record of ``run``; a file whose settings are not the run's is damaged."""
-    path = record_path(run, folder)
-    record = read_record(path)
-    if record.run.key != run.key:
-        raise DamagedRecord(f"{path}: holds another run ({record.run}), expected {run}")
-    return record
 
 
 def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | None":

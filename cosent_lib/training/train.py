@@ -78,7 +78,7 @@ def train(
     Args:
         encoder: texts → vectors; its ``tokenize``, ``embed``, ``parameter_groups`` and ``encode`` are used.
         loss: ``forward(u, v, labels)`` → scalar, with u, v ``[B, dim]`` and labels ``[B]`` in [0, 1]; see
-            :mod:`cosent_lib.losses.direct`. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent,
+            ``cosent_lib.losses``. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent,
             its ``teaches(labels)`` as True.
         train_pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1].
         config: the settings.

@@ -77,7 +77,7 @@ def make_watch(names: Sequence[str], pairs: Pairs, test: Pairs | None = None) ->
     if unknown:
         raise ValueError(f"unknown watch {unknown[0]!r}, expected some of: {', '.join(WATCHES)}")
     if "test" in names and test is None:
-        raise ValueError("watch 'test' needs test pairs, and the run loads none (judge_test=False?)")
+        raise ValueError("watch 'test' needs test pairs, and the run loads none (judge is empty?)")
     places = {name: test if name == "test" else pairs for name in names}
 
     def watch(encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:

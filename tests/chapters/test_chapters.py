@@ -17,7 +17,7 @@ from skeleton import code_cells, find_heading, markdown, problems
 import notebooks
 import sphinx_pages
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NUMBERED = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"))
 
 

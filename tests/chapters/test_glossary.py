@@ -8,7 +8,7 @@ from skeleton import markdown
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "chapters" / "glossary.md").read_text(encoding="utf-8")
 TERMS = dict(re.findall(r"^(\S.*)\n  (.+)$", PAGE.partition("```{glossary}\n")[2], flags=re.M))
 

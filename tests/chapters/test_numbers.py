@@ -20,7 +20,7 @@ from skeleton import problems
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def chapter(text: str, printed: str = "", source: str = "pass") -> NotebookNode:

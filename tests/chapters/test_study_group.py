@@ -9,7 +9,7 @@ from skeleton import markdown
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "chapters" / "study_group.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d) \| (.+?) \| (.*?) \|$", re.M)
 LINK = re.compile(r"\[[^\]]+\]\((\w+)\.ipynb\)(?: \((\d+) min\))?")

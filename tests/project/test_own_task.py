@@ -8,7 +8,7 @@ import pytest
 
 from cosent_lib.cli import main as cli
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## Your own task") :].partition("\n## ")[0]
 BLOCKS = [
     re.sub(r"^ {4}", "", block, flags=re.M) for block in re.findall(r"((?:^ {4}.*\n|^\n(?= {4}))+)", SECTION, re.M)

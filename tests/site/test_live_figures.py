@@ -26,7 +26,7 @@ from cosent_lib.losses.base import PairLoss
 from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss
 from cosent_lib.ranking.rank_loss import count_demanded_pairs, inversion_bound, rank_loss
 
-STATIC = Path(__file__).resolve().parent.parent / "_static"
+STATIC = Path(__file__).resolve().parents[2] / "_static"
 SCRIPT = (STATIC / "live_figures.js").read_text(encoding="utf-8")
 STYLE = (STATIC / "live_figures.css").read_text(encoding="utf-8")
 PLACES = [

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 DIGITS = r"[1-9]\d{0,2}(?:[,\u2009\u202f]\d{3})+(?:\.\d+)?(?!\d)|\d+\.\d+|\d+"
 NUMBER = re.compile(

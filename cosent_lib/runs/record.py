@@ -1,0 +1,91 @@
+"""What a run gave (`Record`), as plain JSON that says everything needed to judge a number and to make it again:
+
+the declared settings, what they resolved to, the data by fingerprint, metrics, a thinned history, times, machine,
+versions and commit.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from cosent_lib.runs.run import Run, dump, json_value
+from cosent_lib.runs.schema import SCHEMA_VERSION, DamagedRecord, check_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run gave. Every value is plain JSON; a metric that is undefined is None, never NaN.
+
+    Attributes:
+        run: The settings as declared.
+        resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
+        data: For each split used (training pairs as altered): ``rows``, ``sha256`` and ``origin`` (`fingerprint` and
+            `origin` of `cosent_lib.data.load`).
+        metrics: ``validation``, ``test`` and any other split that the task holds back or the run names, each as
+            from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT; None where there is no such split. All
+            but validation were evaluated once, after the choice on it. ``test_untrained`` is the same split before
+            the first step.
+        history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
+        evaluations: Metrics on the validation split during training.
+        watched: What the run watched, a row for step 0 and one for each validation.
+        best_step, steps, batches_without_order: As in `TrainingResult`.
+        wall_time_s: Seconds, ``train`` (validation during training included) and ``evaluate``.
+        hardware, versions: The machine and the packages.
+        commit, dirty: Commit of the checkout and whether files of the library differed from it; None
+            outside a checkout.
+        date: When the run ended, UTC, ISO 8601.
+        failure: Why the training has no result (its loss became infinite, say); None for one that ended well.
+    """
+
+    run: Run
+    resolved: Mapping[str, Any]
+    data: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    history: Mapping[str, Any]
+    evaluations: list[Any]
+    best_step: int | None
+    steps: int
+    batches_without_order: int
+    wall_time_s: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    commit: str | None
+    dirty: bool | None
+    date: str
+    failure: str | None = None
+    watched: list[Any] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+
+def values_of(record: Record) -> dict[str, Any]:
+    """A record as one flat mapping of plain JSON values, the run's settings among them."""
+    return json_value(
+        asdict(record.run) | {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}, "record"
+    )
+
+
+def record_of(values: Any, place: str) -> Record:
+    """The record that `values_of` made these values from.
+
+    Args:
+        values: as read from JSON.
+        place: where they were read, for error messages.
+
+    Raises:
+        DamagedRecord: a field that is missing, unknown or of the wrong type, a schema of another version, or settings
+            that no run can have.
+    """
+    check_record(values, place)
+    settings = {f.name: values[f.name] for f in fields(Run) if f.name in values}
+    try:
+        run = Run(**settings)
+    except (ValueError, TypeError) as error:
+        raise DamagedRecord(f"{place}: the settings are not those of a run ({error})") from error
+    return Record(run=run, **{key: value for key, value in values.items() if key not in settings})
+
+
+def to_json(record: Record) -> str:
+    """The text of a record in a file of its own: keys sorted, one top-level field a line, floats as Python's repr."""
+    values = values_of(record)
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {dump(values[key])}" for key in sorted(values)) + "\n}\n"

@@ -1,4 +1,4 @@
-"""What all tests share: no network, and the folder of real data where there is one."""
+"""What all tests share: one thread, no network, and the folder of real data where there is one."""
 
 import os
 from collections.abc import Callable
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread for torch, here and in every process that a test starts: the models are too small for more, and two test
+# workers on two cores would get in each other's way. A machine that sets the variable keeps its own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Set before any test module imports a Hugging Face library: the tests never ask a hub.
 for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ[variable] = "1"
@@ -24,11 +27,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command of the library in this process; returns (exit code, stdout, stderr)."""
-    from cosent_lib.cli import main as cli
+    """Run a command of ``cosent`` in this process; returns (exit code, stdout, stderr)."""
+    from cosent_lib.cli.main import main
 
+    return _caller(main, capsys)
+
+
+@pytest.fixture
+def call_book(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command of ``python -m cosent_book`` in this process; returns (exit code, stdout, stderr)."""
+    from cosent_book.cli import main
+
+    return _caller(main, capsys)
+
+
+def _caller(
+    main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     def run(*words: object) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in words])
+        code = main([str(word) for word in words])
         return code, *capsys.readouterr()
 
     return run

@@ -1,9 +1,10 @@
 """Runs and records that several tests make: a small run, a made-up record of it, and a task of forty pairs a split."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from cosent_lib.runs.record import Record
+from cosent_lib.runs.record import Record, record_of
 from cosent_lib.runs.run import Run
 
 SMALL = {"max_steps": 4, "batch_size": 16, "device": "cpu"}
@@ -40,3 +41,8 @@ def own_task(folder: Path) -> str:
         text = "sentence1\tsentence2\tscore\n" + "".join("\t".join(map(str, row)) + "\n" for row in rows)
         (folder / f"{split}.tsv").write_text(text, encoding="utf-8")
     return f"csv:{folder}"
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file of its own, as ``cosent train`` writes it."""
+    return record_of(json.loads(path.read_text(encoding="utf-8")), str(path))

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from cosent_book.suites import plan as suites
 from cosent_lib.cli import main as cli
 from cosent_lib.runs import perform as benchmark
-from cosent_lib.runs.run import Run
 
 SHORT = ["--max-steps", "3", "--batch-size", "16", "--no-progress", "--device", "cpu"]
+
 ROWS = [("a cat sat", "the cat sat down", 5), ("a dog", "stock prices fell", 0), ("he runs", "he is running", 4)]
 
 
@@ -44,15 +43,12 @@ def trained(own, tmp_path_factory):
     return folder
 
 
-# ------------------------------------------------------------------------------------------------- what works
-
-
 def test_train_saves_an_encoder_and_its_record(trained, own):
     from cosent_lib.data.load import load_pairs
     from cosent_lib.encoders.base import SentenceEncoder
     from cosent_lib.evaluation.evaluate import evaluate
 
-    record = benchmark.read_record(trained / "record.json")
+    record = read_record(trained / "record.json")
     assert record.run.loss_options == {"scale": 10.0}
     assert record.run.training == {"max_steps": 3, "batch_size": 16, "device": "cpu"}
     judged = evaluate(SentenceEncoder.load(trained), load_pairs(own, "test"), load_pairs(own, "validation"))
@@ -63,7 +59,7 @@ def test_loss_options_are_values_by_name(call, own, tmp_path):
     words = ["train", own, "--loss", "sbert", "--output", tmp_path / "x", *SHORT]
     code, _, _ = call(*words, "--loss-option", "num_labels=3", "--loss-option", 'features=["|u-v|"]')
     assert code == 0
-    assert benchmark.read_record(tmp_path / "x" / "record.json").run.loss_options == {
+    assert read_record(tmp_path / "x" / "record.json").run.loss_options == {
         "num_labels": 3,
         "features": ["|u-v|"],
     }
@@ -75,7 +71,7 @@ def test_train_prints_an_aligned_table_of_validation_and_test(call, tmp_path):
     code, out, err = call("train", "builtin_graded", "--loss", "sbert", "--output", tmp_path / "x", *SHORT)
     assert code == 0
     assert err == ""
-    record = benchmark.read_record(tmp_path / "x" / "record.json")
+    record = read_record(tmp_path / "x" / "record.json")
     header, *rows = [line for line in out.splitlines() if re.search(r"validation|spearman|pearson|auc|ceiling", line)]
     column = header.index("test")
     values = {row.split()[0]: (row[:column].split()[1], row[column:].split()[0]) for row in rows}
@@ -88,7 +84,7 @@ def test_training_again_into_the_same_folder_replaces_the_encoder(call, own, tmp
     output = tmp_path / "again"
     for seed in (1, 2):
         assert call("train", own, "--seed", seed, "--output", output, *SHORT)[0] == 0
-    assert benchmark.read_record(output / "record.json").run.seed == 2
+    assert read_record(output / "record.json").run.seed == 2
 
 
 def test_the_same_seed_trains_the_same_encoder(call, own, trained, tmp_path):
@@ -100,7 +96,7 @@ def test_the_same_seed_trains_the_same_encoder(call, own, trained, tmp_path):
 def test_evaluate_gives_the_metrics_of_training(call, own, trained):
     code, out, _ = call("evaluate", trained, own, "--threshold-split", "validation", "--no-progress")
     assert code == 0
-    record = benchmark.read_record(trained / "record.json")
+    record = read_record(trained / "record.json")
     printed = {words[0]: words[1] for words in map(str.split, out.splitlines()[2:])}
     assert printed == {name: f"{value:.4f}" for name, value in record.metrics["test"].items()}
 
@@ -110,7 +106,7 @@ def test_own_data_from_a_folder(call, tmp_path):
     code, out, _ = call("train", task, "--score-range", "0,5", "--output", tmp_path / "run", *SHORT)
     assert code == 0
     assert "spearman" in out
-    record = benchmark.read_record(tmp_path / "run" / "record.json")
+    record = read_record(tmp_path / "run" / "record.json")
     assert record.run.score_range == (0.0, 5.0)
     assert {split: entry["rows"] for split, entry in record.data.items()} == {"train": 24, "validation": 24, "test": 24}
     code, out, _ = call("evaluate", tmp_path / "run", task, "--score-range", "0,5", "--no-progress")
@@ -124,7 +120,7 @@ def test_own_data_without_validation_and_test(call, tmp_path):
     assert code == 0
     assert "no validation" in err
     assert "spearman" not in out
-    assert benchmark.read_record(tmp_path / "run" / "record.json").metrics == dict.fromkeys(
+    assert read_record(tmp_path / "run" / "record.json").metrics == dict.fromkeys(
         ("validation", "test", "test_untrained")
     )
 
@@ -170,9 +166,6 @@ def test_without_words_the_help_is_shown(call):
     _, out, err = call()
     assert "Commands" in out + err
     assert "Traceback" not in out + err
-
-
-# ---------------------------------------------------------------------------------------------------- mistakes
 
 
 def test_mistakes_take_one_line_and_exit_code_two(call, own, tmp_path, monkeypatch):
@@ -275,97 +268,6 @@ def test_interrupt_gives_130_and_one_line(own, tmp_path):
     assert err.startswith("interrupted")
     assert err.count("\n") == 1
     assert not (tmp_path / "run" / "model.safetensors").exists()
-
-
-# ---------------------------------------------------------------------------------------- benchmark and tables
-
-
-@pytest.fixture
-def trial(own, monkeypatch):
-    """A suite of three tiny runs."""
-    runs = [
-        Run(suite="trial", task=own, encoder="static", loss=loss, seed=seed, training=training)
-        for training in [{"max_steps": 3, "batch_size": 16, "device": "cpu"}]
-        for loss, seed in (("cosent", 0), ("cosent", 1), ("sbert", 0))
-    ]
-    monkeypatch.setitem(suites.SUITES, "trial", lambda: iter(runs))
-    return runs
-
-
-def test_benchmark_makes_what_is_missing_and_then_nothing(call, trial, tmp_path):
-    options = ["--folder", tmp_path, "--no-progress"]
-    code, out, _ = call("benchmark", "trial", "--only", "sbert", *options)
-    assert code == 0
-    assert [path.stem for path in tmp_path.iterdir()] == [trial[2].key]
-    _, out, _ = call("benchmark", "trial", "--list", *options)
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["missing", "missing", "recorded"]
-    assert "1 of 3 runs are recorded" in out
-    assert call("benchmark", "trial", *options)[0] == 0
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert {path.stem for path in files} == {run.key for run in trial}
-    code, out, _ = call("benchmark", "trial", *options)
-    assert (code, {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}) == (0, files)
-    assert "3 of 3 runs are recorded" in out
-
-
-def test_table_of_recorded_runs(call, trial, tmp_path):
-    call("benchmark", "trial", "--only", "cosent", "--folder", tmp_path, "--no-progress")
-    code, out, err = call("table", "trial", "--folder", tmp_path)
-    assert code == 0
-    assert out == benchmark.table(benchmark.rows_of(benchmark.recorded_or_live(trial[:2], live=False, folder=tmp_path)))
-    assert "1 of 3 runs have no record yet" in err
-    assert call("table", "trial", "--folder", tmp_path)[1] == out
-
-
-def test_undeclared_and_damaged_records_are_mentioned(call, trial, tmp_path, monkeypatch):
-    call("benchmark", "trial", "--folder", tmp_path, "--no-progress")
-    monkeypatch.setitem(suites.SUITES, "trial", lambda: iter(trial[:2]))
-    assert (
-        "1 records belong to runs that the suite no longer declares" in call("table", "trial", "--folder", tmp_path)[2]
-    )
-    victim = tmp_path / f"{trial[0].key}.json"
-    victim.write_text(victim.read_text()[:-30])
-    for command in ("table", "benchmark"):
-        code, _, err = call(command, "trial", "--folder", tmp_path)
-        assert code == 2
-        assert victim.name in err
-
-
-def test_kill_loses_at_most_the_running_run(own, trial, tmp_path):
-    """Kill the runner again and again; what it recorded stays, and the end is that of an undisturbed run."""
-    script = (
-        "import sys, itertools\nfrom cosent_lib import suites\nfrom cosent_lib.runs.perform import Run\n"
-        "from cosent_lib.cli.main import main\n"
-        "def trial():\n"
-        "    for seed in range(12):\n"
-        f"        yield Run(suite='trial', task={own!r}, encoder='static', loss='cosent', seed=seed,\n"
-        "                  training={'max_steps': 3, 'batch_size': 16, 'device': 'cpu'})\n"
-        "suites.SUITES['trial'] = trial\n"
-        f"sys.exit(main(['benchmark', 'trial', '--no-progress', '--folder', {str(tmp_path)!r}]))"
-    )
-
-    def start():
-        return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
-
-    def recorded():
-        return {path: path.read_bytes() for path in tmp_path.glob("*.json")}
-
-    seen = {}
-    for wanted in (1, 2):
-        process = start()
-        while len(recorded()) < wanted and process.poll() is None:
-            time.sleep(0.002)
-        process.kill()
-        process.wait()
-        now = recorded()
-        assert seen.items() <= now.items()  # nothing lost, nothing written again
-        assert len(benchmark.load_records("trial", tmp_path)) == len(now)
-        seen = now
-    assert start().wait() == 0
-    assert len(recorded()) == 12
-    assert seen.items() <= recorded().items()
-    (mine,) = [r for r in benchmark.load_records("trial", tmp_path) if r.run.key == trial[0].key]
-    assert mine.metrics == benchmark.execute(trial[0], progress=False).metrics
 
 
 def test_record_is_json_that_other_tools_read(trained):

@@ -62,7 +62,7 @@ def press(monkeypatch):
 
 def assert_same_run(output: Path, expected: Path) -> None:
     assert (output / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
-    ours, theirs = (benchmark.read_record(folder / "record.json") for folder in (output, expected))
+    ours, theirs = (read_record(folder / "record.json") for folder in (output, expected))
     for name in ("run", "resolved", "metrics", "history", "evaluations", "best_step", "steps"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert not output.with_name(f"{output.name}.checkpoints").exists()
@@ -136,7 +136,7 @@ def test_the_settings_of_training_reach_the_run(call, own, tmp_path):
                         "--epochs", "9", "--batch-size", "16", "--checkpoint-steps", "3")  # fmt: skip
     assert code == 0
     assert "warning: accumulation_steps=2 is not a larger batch for CoSENTLoss" in err
-    record = benchmark.read_record(tmp_path / "run" / "record.json")
+    record = read_record(tmp_path / "run" / "record.json")
     given = {"batches": "levels", "accumulation_steps": 2, "patience": 1, "evaluation_steps": 1}
     assert record.run.training == {**given, "epochs": 9, "batch_size": 16, "device": "cpu"}
     assert given.items() <= record.resolved["training"].items()
@@ -148,7 +148,7 @@ def test_scale_is_a_number_or_suggested(call, tmp_path):
     for text, declared in (("suggested", "suggested"), ("7", 7.0)):
         output = tmp_path / text
         assert call("train", "builtin_graded", "--output", output, *short, "--scale", text)[0] == 0
-        record = benchmark.read_record(output / "record.json")
+        record = read_record(output / "record.json")
         assert record.run.loss_options == {"scale": declared}
         scale = record.resolved["loss"]["scale"]
         assert scale == 7 if text == "7" else 0 < scale < 20

@@ -18,7 +18,7 @@ def own(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def executed(own) -> Record:
     run = make_run(task=own, loss_options={"scale": 10.0}, encoder_options={"dim": 16})
-    return benchmark.execute(run, progress=False)
+    return benchmark.perform(run, progress=False)[0]
 
 
 def test_executed_record_says_what_was_used(executed, own, tmp_path):
@@ -57,16 +57,16 @@ def test_test_metrics_are_those_of_the_trained_encoder(executed, own):
 
 
 def test_every_split_held_back_is_judged():
-    record = benchmark.execute(make_run(task="builtin_random"), progress=False)
+    record = benchmark.perform(make_run(task="builtin_random"), progress=False)[0]
     assert set(record.metrics) == {"validation", "test", "test_untrained", "test_random"}
     assert "accuracy" in record.metrics["test_random"]
     assert record.data["test_random"]["origin"].startswith("builtin ")
 
 
 def test_splits_of_other_tasks_are_judged_too():
-    record = benchmark.execute(
+    record = benchmark.perform(
         make_run(task="builtin", loss="sbert", also_judge=["builtin_graded/test"]), progress=False
-    )
+    )[0]
     graded = record.metrics["builtin_graded/test"]
     assert "auc" in graded
     assert "accuracy" not in graded  # no threshold for grades
@@ -74,7 +74,7 @@ def test_splits_of_other_tasks_are_judged_too():
     assert 0 <= record.metrics["test"]["classifier_accuracy"] <= 1
     assert record.metrics["test_untrained"]["spearman"] != record.metrics["test"]["spearman"]
     with pytest.raises(ValueError, match="also_judge holds 'builtin_graded', expected TASK/SPLIT"):
-        benchmark.execute(make_run(also_judge=["builtin_graded"]), progress=False)
+        benchmark.perform(make_run(also_judge=["builtin_graded"]), progress=False)[0]
 
 
 def test_test_split_is_evaluated_once_and_after_training(own, monkeypatch):
@@ -106,7 +106,7 @@ def test_test_split_is_evaluated_once_and_after_training(own, monkeypatch):
     monkeypatch.setattr(cosent_lib.data.load, "load_pairs", load_pairs)
     monkeypatch.setattr(cosent_lib.evaluation.evaluate, "evaluate", evaluate)
     monkeypatch.setattr(cosent_lib.training.train, "train", train)
-    benchmark.execute(make_run(task=own), progress=False)
+    benchmark.perform(make_run(task=own), progress=False)[0]
     before, after = events[: events.index("trained")], events[events.index("trained") :]
     assert before.count("test") == 1  # the untrained encoder, a baseline that nothing is chosen by
     assert after.count("test") == 1
@@ -122,22 +122,22 @@ def test_seed_reaches_a_loss_with_weights_of_its_own(own, monkeypatch):
         return make(name, encoder, **options)
 
     monkeypatch.setattr(cosent_lib.losses.direct, "make_loss", make_loss)
-    record = benchmark.execute(make_run(task=own, loss="sbert", seed=7), progress=False)
+    record = benchmark.perform(make_run(task=own, loss="sbert", seed=7), progress=False)[0]
     assert made[-1] == {"seed": 7}
     assert record.resolved["training"]["loss_learning_rate"] > 0
 
 
 def test_learned_scale_is_recorded_as_it_ended(own):
     training = SMALL | {"loss_learning_rate": 0.1}
-    record = benchmark.execute(
+    record = benchmark.perform(
         make_run(task=own, loss_options={"learn_scale": True}, training=training), progress=False
-    )
+    )[0]
     assert record.resolved["loss"]["scale"] != pytest.approx(20, abs=1e-3)
 
 
 def test_a_sum_of_losses_is_recorded_with_the_options_of_its_parts(own):
     options = {"mnrl_scale": 5.0, "sbert_weight": 0.5}
-    record = benchmark.execute(make_run(task=own, loss="cosent+mnrl+sbert", loss_options=options), progress=False)
+    record = benchmark.perform(make_run(task=own, loss="cosent+mnrl+sbert", loss_options=options), progress=False)[0]
     assert record.resolved["loss"] == {
         "class": "SummedLoss", "cosent_scale": 20.0, "cosent_margin": 0.0, "cosent_flat": False, "cosent_weight": 1.0,
         "mnrl_scale": 5.0, "mnrl_weight": 1.0, "sbert_num_labels": 2, "sbert_features": ["u", "v", "|u-v|"],
@@ -159,11 +159,11 @@ def test_seed_and_suggested_scale_reach_the_parts_of_a_sum(own, monkeypatch):
 
     monkeypatch.setattr(cosent_lib.losses.direct, "make_loss", make_loss)
     run = make_run(task=own, loss="cosent+sbert", loss_options={"cosent_scale": "suggested"}, seed=7)
-    record = benchmark.execute(run, progress=False)
+    record = benchmark.perform(run, progress=False)[0]
     assert record.resolved["loss"]["cosent_scale"] == 7.5
     assert made.count(("sbert", {"seed": 7})) == 2  # for the check before loading, and for training
     with pytest.raises(ValueError, match="loss 'mnrl' has no option margni"):
-        benchmark.execute(make_run(task=own, loss="cosent+mnrl", loss_options={"mnrl_margni": 1}), progress=False)
+        benchmark.perform(make_run(task=own, loss="cosent+mnrl", loss_options={"mnrl_margni": 1}), progress=False)[0]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_seed_and_suggested_scale_reach_the_parts_of_a_sum(own, monkeypatch):
 )
 def test_mistakes_in_a_run_are_named(own, changes, message):
     with pytest.raises(ValueError, match=message):
-        benchmark.execute(make_run(**({"task": own} | changes)), progress=False)
+        benchmark.perform(make_run(**({"task": own} | changes)), progress=False)[0]
 
 
 def test_labels_without_order_are_refused_before_training(tmp_path, monkeypatch):
@@ -191,7 +191,7 @@ def test_labels_without_order_are_refused_before_training(tmp_path, monkeypatch)
     (tmp_path / "test.tsv").write_text(header + "a\tb\t1\nc\td\t1\n")
     monkeypatch.setattr(cosent_lib.training.train, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(ValueError, match="test"):
-        benchmark.execute(make_run(task=f"csv:{tmp_path}"), progress=False)
+        benchmark.perform(make_run(task=f"csv:{tmp_path}"), progress=False)[0]
 
 
 def test_a_split_without_order_in_its_cosines_costs_no_finished_training(tmp_path):
@@ -201,6 +201,6 @@ def test_a_split_without_order_in_its_cosines_costs_no_finished_training(tmp_pat
     for split, rows in (("train", known), ("validation", known), ("test", ["qq\tzz\t1", "xx\tjj\t0"])):
         (own / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]) + "\n")
     with pytest.warns(UserWarning, match="test: the metric is undefined: all 2 scores equal 0"):
-        record = benchmark.execute(make_run(task=f"csv:{own}"), progress=False)
+        record = benchmark.perform(make_run(task=f"csv:{own}"), progress=False)[0]
     assert record.metrics["test"] == {"spearman": None}
     assert record.metrics["validation"]["spearman"] is not None

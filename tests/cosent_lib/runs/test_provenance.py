@@ -26,8 +26,8 @@ def test_a_copy_inside_somebody_elses_checkout_has_no_commit(tmp_path, monkeypat
     (tmp_path / "theirs.txt").write_text("x")
     git("add", "theirs.txt")
     git("commit", "-m", "theirs")
-    copy = tmp_path / "site-packages" / "provenance.py"
-    copy.parent.mkdir()
+    copy = tmp_path / "site-packages" / "runs" / "provenance.py"
+    copy.parent.mkdir(parents=True)
     copy.write_text("x")
     monkeypatch.setattr(provenance, "__file__", str(copy))
     assert provenance.commit_of_library() == (None, None)
@@ -38,5 +38,5 @@ def test_a_copy_inside_somebody_elses_checkout_has_no_commit(tmp_path, monkeypat
     assert dirty is False
     (tmp_path / "theirs.txt").write_text("changed, but not the library")
     assert provenance.commit_of_library()[1] is False
-    copy.write_text("changed")
+    (tmp_path / "site-packages" / "other.py").write_text("changed, in another room of the library")
     assert provenance.commit_of_library()[1] is True

@@ -35,9 +35,7 @@ def test_an_undefined_number_is_null():
         (lambda v: v.update(seed="0"), "field 'seed' must be int, got '0'"),
         (lambda v: v.update(steps=True), "field 'steps' must be int, got True"),
         (lambda v: v.update(best_step="2"), "field 'best_step' must be int or null"),
-        (lambda v: v.update(schema_version=99), "field 'schema_version' is 99, this library reads 1"),
-        (lambda v: v.update(suite="another"), "field 'suite' is 'another', expected 'trial'"),
-        (lambda v: v.update(seed=5), "edited or renamed"),
+        (lambda v: v.update(schema_version=99), "field 'schema_version' is 99, this library reads 2"),
         (lambda v: v.update(training={"seed": 1}), "Run.training must not hold seed"),
         (lambda v: v["metrics"].pop("test"), "field 'metrics.test' is missing"),
         (lambda v: v["metrics"]["test"].update(spearman="0.9"), "field 'metrics.test.spearman' must be"),
@@ -46,7 +44,6 @@ def test_an_undefined_number_is_null():
         (lambda v: v["data"].update(test=5), "field 'data.test' must be dict"),
         (lambda v: v["history"]["loss"].append(1.0), "differ in length"),
         (lambda v: v["history"]["loss"].__setitem__(0, "x"), "field 'history.loss[0]' must be"),
-        (lambda v: v.update(metrics={"validation": None, "test": {"spearman": math.nan}}), "NaN is not JSON"),
     ],
 )
 def test_damage_is_named(change, expected):

@@ -56,7 +56,7 @@ def _small_encoder() -> Iterator[Row]:
             ("cosine with margin", "cosine_margin", {}),
             ("Sentence-BERT, 2 classes", "sbert", {}),
             ("RankNet, λ = 20", "ranknet", {"scale": 20.0}),
-            ("power mean, κ = -1, λ = 20", "power_mean", {"scale": 20.0, "exponent": -1.0}),
+            ("power mean, κ = −1, λ = 20", "power_mean", {"scale": 20.0, "exponent": -1.0}),
         ]
         if task.startswith("stsb"):
             rows.append(("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}))

@@ -15,7 +15,7 @@ EXPONENTS = (-1.0, 1.0, -0.3, 0.3)
 def dial() -> Iterator[Row]:
     """The exponent κ of the power mean, each with a λ chosen on validation; κ = 0 is `main`'s RankNet."""
     for task, exponent in product(EPOCHS, EXPONENTS):
-        label, fixed = f"power mean, κ = {exponent:g}", {"exponent": exponent}
+        label, fixed = f"power mean, κ = {exponent:g}".replace("-", "−"), {"exponent": exponent}
         yield dial_row("dial", task, {"epochs": EPOCHS[task]}, label, "power_mean", fixed, ("scale", SCALES[1]))
 
 

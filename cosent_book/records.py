@@ -51,7 +51,7 @@ def missing_runs(runs: Sequence[Run], recorded: Mapping[str, Record] | None = No
         runs: declared runs.
         recorded: the records of their suite, from `load_records`; read for each suite of the runs unless given.
     """
-    known = _by_suite(runs) if recorded is None else dict.fromkeys({run.suite for run in runs}, recorded)
+    known = _by_suite(runs) if recorded is None else {run.suite: recorded for run in runs}
     return [run for run in runs if run.key not in known[run.suite]]
 
 
@@ -61,7 +61,7 @@ def recorded_or_live(
     """The records of ``runs``, in their order: read from file, or made now by the very same code.
 
     Args:
-        runs: declared runs, usually from `cosent_book.suites.plan.suite_runs`.
+        runs: declared runs, usually from `cosent_book.suites.plan.plan`.
         live: False reads the records; True carries out each run (nothing is written).
         folder: of the suites' files; by default the book's own ``results``.
         progress: show progress while carrying out.
@@ -73,14 +73,19 @@ def recorded_or_live(
     if live:
         return [perform(run, progress=progress)[0] for run in runs]
     known = _by_suite(runs, folder)
-    if missing := [run for run in runs if run.key not in known[run.suite]]:
-        names = "; ".join(str(run) for run in missing[:3]) + ("; …" if len(missing) > 3 else "")
-        commands = " and ".join(
-            f"python -m cosent_book benchmark {suite}" for suite in sorted({run.suite for run in missing})
-        )
-        raise RecordMissing(f"{len(missing)} of {len(runs)} runs have no record ({names}): make them with {commands}")
+    missing = [run for run in runs if run.key not in known[run.suite]]
+    if missing:
+        raise RecordMissing(f"{len(missing)} of {len(runs)} runs have no record {how_to_make(missing)}")
     return [known[run.suite][run.key] for run in runs]
 
 
+def how_to_make(missing: Sequence[Run]) -> str:
+    """Which runs are missing, and the commands that make them: the end of an error message."""
+    names = "; ".join(map(str, missing[:3])) + ("; …" if len(missing) > 3 else "")
+    suites = dict.fromkeys(run.suite for run in missing)
+    commands = " and ".join(f"python -m cosent_book benchmark {suite}" for suite in suites)
+    return f"({names}): make them with {commands}"
+
+
 def _by_suite(runs: Sequence[Run], folder: Path | None = None) -> dict[str, Mapping[str, Record]]:
-    return {suite: load_records(suite, folder) for suite in sorted({run.suite for run in runs})}
+    return {suite: load_records(suite, folder) for suite in dict.fromkeys(run.suite for run in runs)}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cosent_book import store
 from cosent_book.records import load_records, missing_runs, save_record
-from cosent_book.store import claimed, fold
 from cosent_book.suites.plan import Plan
 from cosent_lib.errors import CosentError
 from cosent_lib.runs.outcome import failure_record
@@ -49,7 +48,7 @@ def run_missing(
         DamagedRecord: Before anything is run, if an existing record cannot be read.
         RunsFailed: At the end, if runs failed for another reason than their loss.
     """
-    fold(suite, folder)  # what a killed runner left
+    store.fold(suite, folder)  # what a killed runner left
     state = _State(report, folder, progress)
     waited = False
     while True:
@@ -93,7 +92,7 @@ def require_encoders(runs: Sequence[Run]) -> None:
 
 
 def carry_out(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Record:
-    """Execute a run on ``splits``, from `load_splits`; a loss that is not finite is a result too, of a failed run."""
+    """Carry out a run on ``splits``, from `load_splits`; a loss that is not finite is a result too, of a failed run."""
     from cosent_lib.training.errors import NonFiniteLoss
 
     try:
@@ -112,11 +111,13 @@ class _State:
         self._data: tuple[Any, dict[str, Dataset]] = (None, {})  # of the last run: the next one mostly needs the same
 
     def make_one(self, missing: Sequence[Run], left: int) -> bool:
-        """Carry out the first run that no other runner is at; False if there is none."""
+        """Carry out the first run that no other runner is at, or find it recorded; False if there is none."""
         for run in missing:
-            with claimed(run.suite, run.key, self.folder) as mine:
-                if not mine or run.key in store.read(run.suite, self.folder):
+            with store.claimed(run.suite, run.key, self.folder) as mine:
+                if not mine:
                     continue
+                if store.holds(run.suite, run.key, self.folder):  # another runner finished it since the suite was read
+                    return True
                 self.report(f"[{self.made + 1}, {left} left] {run}")
                 try:
                     record = self._record(run)

@@ -3,14 +3,14 @@
 A finished record goes at once into a spool file of its own and from there, under a lock, into the suite's file. So a
 killed runner loses nothing that was finished, several runners may write one suite, and two branches that recorded
 different runs merge as lines of text. Where the same key stands twice (two branches made the same run), the record
-with the earlier date counts, and the next one that is added drops the other.
+with the earlier date counts, and the next one that is added drops the other. Reading writes nothing.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from cosent_lib.files import replacing
@@ -20,6 +20,17 @@ from cosent_lib.runs.schema import DamagedRecord, refuse_constant
 RESULTS = Path(__file__).parent / "results"
 
 Line = dict[str, Any]
+
+
+class _Stored(NamedTuple):
+    place: str  # FILE:LINE
+    text: str
+    values: Line
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """By which of two records with one key is the earlier; a function of their contents alone."""
+        return self.values["date"], self.text
 
 
 def file_of(name: str, folder: Path | None = None) -> Path:
@@ -37,13 +48,15 @@ def read(name: str, folder: Path | None = None) -> dict[str, tuple[str, Line]]:
     Raises:
         DamagedRecord: a line that is no JSON object with a key and a date; the message names file and line.
     """
-    spooled = list(_lines(*_spool(name, folder)))  # first: what is folded meanwhile then stands in both
-    found: dict[str, tuple[str, Line]] = {}
-    for place, line in [*_lines(file_of(name, folder)), *spooled]:
-        key = line.pop("key")
-        if key not in found or _age(line) < _age(found[key][1]):
-            found[key] = place, line
-    return dict(sorted(found.items()))
+    return {key: (stored.place, stored.values) for key, stored in _all(name, folder).items()}
+
+
+def holds(name: str, key: str, folder: Path | None = None) -> bool:
+    """Whether a suite has a record with this key; a look that costs milliseconds. Arguments and errors as of `read`."""
+    quoted = json.dumps(key)
+    return any(
+        _parsed(place, text)["key"] == key for place, text in _texts(*_places(name, folder)) if quoted in text
+    )  # fmt: skip
 
 
 def add(name: str, key: str, values: Mapping[str, Any], folder: Path | None = None) -> None:
@@ -54,29 +67,39 @@ def add(name: str, key: str, values: Mapping[str, Any], folder: Path | None = No
         key: of the record.
         values: plain JSON, with a ``date``.
         folder: as for `read`.
+
+    Raises:
+        DamagedRecord: as from `read`. The record is in the spool then, from where it is read as well.
     """
     with replacing(_spool_folder(folder) / f"{name}.{uuid4().hex}.json") as file:
-        file.write(_text(key, values))
+        file.write(dump({"key": key})[:-1] + ", " + dump(dict(values))[1:] + "\n")  # the key first: lines can be found
     fold(name, folder)
 
 
 def fold(name: str, folder: Path | None = None) -> None:
     """Take what lies in the spool, of whichever runner, into the suite's file; duplicates are dropped.
 
+    Lines that are kept stay as they are, to the byte. Where the spool is empty nothing is touched.
+
     Raises:
         DamagedRecord: as from `read`; nothing is changed then.
     """
     from filelock import FileLock
 
+    if not _spooled(name, folder):
+        return
     with FileLock(_spool_folder(folder) / f"{name}.lock"):
-        spooled = _spool(name, folder)
+        spooled = _spooled(name, folder)  # again: another runner may have been faster
         if not spooled:
             return
-        records = read(name, folder)
-        with replacing(file_of(name, folder)) as file:
-            file.writelines(_text(key, values) for key, (_, values) in records.items())
-        for path in spooled:
-            path.unlink()
+        path = file_of(name, folder)
+        stored = _all(name, folder)
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a fold that was killed: only this lock's holder folds
+            left.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.writelines(f"{each.text}\n" for each in stored.values())
+        for done in spooled:
+            done.unlink()
 
 
 @contextmanager
@@ -93,8 +116,25 @@ def claimed(name: str, key: str, folder: Path | None = None) -> Iterator[bool]:
     try:
         yield True
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is still held: no other runner can be inside
+        with suppress(OSError):  # Windows does not remove an open file; it is empty and does no harm
+            Path(lock.lock_file).unlink()  # while it is held: nobody else can be inside
         lock.release()
+
+
+def _all(name: str, folder: Path | None) -> dict[str, _Stored]:
+    """Key → the record that counts, in the order of the keys."""
+    found: dict[str, _Stored] = {}
+    for place, text in _texts(*_places(name, folder)):
+        values = _parsed(place, text)
+        key, stored = values.pop("key"), _Stored(place, text, values)
+        if key not in found or stored.age < found[key].age:
+            found[key] = stored
+    return dict(sorted(found.items()))
+
+
+def _places(name: str, folder: Path | None) -> list[Path]:
+    """Where records stand; the spool first, because what is folded while one reads then stands in both."""
+    return [*_spooled(name, folder), file_of(name, folder)]
 
 
 def _spool_folder(folder: Path | None) -> Path:
@@ -103,33 +143,29 @@ def _spool_folder(folder: Path | None) -> Path:
     return place
 
 
-def _spool(name: str, folder: Path | None) -> list[Path]:
+def _spooled(name: str, folder: Path | None) -> list[Path]:
     return sorted((file_of("", folder).parent / ".spool").glob(f"{name}.*.json"))
 
 
-def _text(key: str, values: Mapping[str, Any]) -> str:
-    return dump({"key": key})[:-1] + ", " + dump(dict(values))[1:] + "\n"
-
-
-def _age(line: Line) -> tuple[str, str]:
-    """By which of two records with one key is the earlier; a function of their contents alone."""
-    return line["date"], dump(line)
-
-
-def _lines(*paths: Path) -> Iterator[tuple[str, Line]]:
+def _texts(*paths: Path) -> Iterator[tuple[str, str]]:
+    """Lines with their places."""
     for path in paths:
         try:
-            texts = path.read_text(encoding="utf-8").splitlines()
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError:  # nothing recorded yet, or folded by another runner since it was listed
             continue
         except ValueError as error:
             raise DamagedRecord(f"{path}: not text ({error})") from error
-        for number, text in enumerate(texts, start=1):
-            place = f"{path}:{number}"
-            try:
-                line = json.loads(text, parse_constant=refuse_constant)
-            except (ValueError, RecursionError) as error:
-                raise DamagedRecord(f"{place}: not a record, its JSON cannot be read ({error})") from error
-            if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in ("key", "date")):
-                raise DamagedRecord(f"{place}: not a record, expected a JSON object with the texts 'key' and 'date'")
-            yield place, line
+        # not splitlines(), which ends a line at separators that may stand within a sentence
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
+            yield f"{path}:{number}", line
+
+
+def _parsed(place: str, text: str) -> Line:
+    try:
+        line = json.loads(text, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(f"{place}: not a record, its JSON cannot be read ({error})") from error
+    if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in ("key", "date")):
+        raise DamagedRecord(f"{place}: not a record, expected a JSON object with the texts 'key' and 'date'")
+    return line

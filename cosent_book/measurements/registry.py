@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cosent_book import store
 from cosent_book.records import RecordMissing
+from cosent_lib.errors import choose
 from cosent_lib.runs.provenance import commit_of_library, hardware, versions
 from cosent_lib.runs.run import dump, json_value
 from cosent_lib.runs.schema import DamagedRecord
@@ -40,24 +41,42 @@ Arguments = Mapping[str, Any]
 Function = TypeVar("Function", bound=Callable[..., Mapping[str, Any]])
 
 
+class Measurement(NamedTuple):
+    """A function ``f(data, **arguments)`` and the arguments that it is recorded with."""
+
+    function: Callable[..., Mapping[str, Any]]
+    declared: tuple[dict[str, Any], ...]
+
+
+_MEASUREMENTS: dict[str, Measurement] = {}  # by name; filled where their modules are imported
+
+
 def measurement(declared: Iterable[Arguments]) -> Callable[[Function], Function]:
-    """Mark a function ``f(data, **arguments)`` as a measurement, recorded with each of the ``declared`` arguments."""
-    listed = [dict(each) for each in declared]
+    """Mark a function ``f(data, **arguments)`` as a measurement, recorded with each of the ``declared`` arguments.
+
+    Raises:
+        TypeError: arguments that the function does not take, or not all that it needs.
+        ValueError: another measurement of this name.
+    """
+    listed = tuple(dict(each) for each in declared)
 
     def mark(function: Function) -> Function:
         for arguments in listed:
             inspect.signature(function).bind(None, **arguments)
-        function.declared = listed  # type: ignore[attr-defined]
+        before = _MEASUREMENTS.get(function.__name__)
+        if before is not None and before.function.__module__ != function.__module__:
+            raise ValueError(f"two measurements are called {function.__name__!r}")
+        _MEASUREMENTS[function.__name__] = Measurement(function, listed)
         return function
 
     return mark
 
 
-def measurements() -> dict[str, Callable[..., Mapping[str, Any]]]:
+def measurements() -> dict[str, Measurement]:
     """All measurements by their names."""
-    modules = [import_module(f"cosent_book.measurements.{name}") for name in MODULES]
-    functions = [each for module in modules for each in vars(module).values() if hasattr(each, "declared")]
-    return {function.__name__: function for function in functions}
+    for module in MODULES:
+        import_module(f"cosent_book.measurements.{module}")
+    return _MEASUREMENTS
 
 
 def declared(name: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -66,8 +85,8 @@ def declared(name: str = "") -> list[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: no measurement is called ``name``.
     """
-    known = {name: _function(name)} if name else measurements()
-    return [(each, arguments) for each, function in known.items() for arguments in _declared_of(function)]
+    known = {name: _measurement(name)} if name else measurements()
+    return [(each, arguments) for each, (_, listed) in known.items() for arguments in listed]
 
 
 class Data:
@@ -102,14 +121,16 @@ def measured(name: str, live: bool, folder: Path | None = None, **arguments: Any
         DamagedRecord: a record that cannot be read or belongs to other arguments.
         DataUnavailable, MalformedRow: live, from `load_pairs`.
     """
+    function, listed = _measurement(name)
     whole = _completed(name, arguments)
     if live:
-        return json_value(_function(name)(Data(), **whole), name)
+        return json_value(function(Data(), **whole), name)
     key = key_of(name, whole)
     found = store.read(SUITE, folder)
     if key not in found:
+        first = "" if whole in listed else f"declare these arguments in {function.__module__}, then "
         raise RecordMissing(
-            f"measurement {_label(name, whole)} has no record: make it with python -m cosent_book measure {name}"
+            f"measurement {_label(name, whole)} has no record: {first}make it with python -m cosent_book measure {name}"
         )
     place, values = found[key]
     _check(values, key, place)
@@ -118,16 +139,18 @@ def measured(name: str, live: bool, folder: Path | None = None, **arguments: Any
 
 def take(name: str, arguments: Arguments, folder: Path | None = None) -> str:
     """Take a measurement now, record it and return its key. Errors as `measured`."""
+    function = _measurement(name).function
+    whole = _completed(name, arguments)
     data, begun = Data(), time.perf_counter()
-    result = _function(name)(data, **arguments)
+    result = function(data, **whole)
     commit, dirty = commit_of_library()
     record = {
-        "measurement": name, "arguments": dict(arguments), "result": result, "data": data.used,
+        "measurement": name, "arguments": whole, "result": result, "data": data.used,
         "wall_time_s": round(time.perf_counter() - begun, 3), "hardware": hardware(), "versions": versions(),
         "commit": commit, "dirty": dirty, "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema_version": SCHEMA_VERSION,
     }  # fmt: skip
-    key = key_of(name, arguments)
+    key = key_of(name, whole)
     store.add(SUITE, key, json_value(record, name), folder)
     return key
 
@@ -174,31 +197,26 @@ def _check(values: dict[str, Any], key: str, place: str) -> None:
         raise DamagedRecord(f"{place}: the arguments in it belong to another key; it was edited")
 
 
-def _function(name: str) -> Callable[..., Mapping[str, Any]]:
+def _measurement(name: str) -> Measurement:
     known = measurements()
-    if name not in known:
-        raise ValueError(f"no measurement is called {name!r}, expected one of: {', '.join(known)}")
+    choose("measurement", name, known)
     return known[name]
-
-
-def _declared_of(function: Callable[..., Any]) -> list[dict[str, Any]]:
-    return function.declared  # type: ignore[attr-defined]
 
 
 def _completed(name: str, arguments: Arguments) -> dict[str, Any]:
     """The one declaration that holds these arguments; or the arguments as they are, where none does."""
-    function = _function(name)
-    fitting = [each for each in _declared_of(function) if all(each.get(k, ...) == v for k, v in arguments.items())]
-    exact = [each for each in fitting if each == dict(arguments)]
-    if len(exact or fitting) == 1:
-        return (exact or fitting)[0]
+    function, listed = _measurement(name)
+    given = dict(arguments)
+    fitting = [each for each in listed if given.items() <= each.items()] if given not in listed else [given]
+    if len(fitting) == 1:
+        return fitting[0]
     if fitting:
         raise ValueError(f"{_label(name, arguments)} fits {len(fitting)} declarations; give more of its arguments")
     try:
         inspect.signature(function).bind(None, **arguments)
     except TypeError as error:
         raise ValueError(f"measurement {name!r}: {error}; it is {name}{inspect.signature(function)}") from None
-    return dict(arguments)
+    return given
 
 
 def _label(name: str, arguments: Arguments) -> str:

@@ -12,6 +12,7 @@ from cosent_book.suites.main import MAIN_SUITES
 from cosent_book.suites.pairs import SENTENCE_PAIRS
 from cosent_book.suites.rows import Row
 from cosent_book.suites.table import TABLE_SUITES
+from cosent_lib.errors import choose
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
@@ -36,8 +37,7 @@ def rows(suite: str, only: str = "", encoder: str | None = None) -> list[Row]:
     Raises:
         ValueError: An unknown suite, or an encoder for a suite whose settings belong to its own.
     """
-    if suite not in SUITES:
-        raise ValueError(f"unknown suite {suite!r}, expected one of: {', '.join(SUITES)}")
+    choose("suite", suite, SUITES)
     declare = SUITES[suite]
     if encoder is not None and "encoders" not in signature(declare).parameters:
         free = ", ".join(name for name, each in SUITES.items() if "encoders" in signature(each).parameters)

@@ -87,6 +87,20 @@ def count_demanded_pairs(labels: Tensor) -> int:
     return (labels.numel() ** 2 - sum(count**2 for count in counts)) // 2
 
 
+def demanded_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pairs (i, j) with y_i < y_j one by one: all i, and all j, each ``[P]``, for ``labels`` ``[n]``.
+
+    Time and memory grow with n². Where their number is enough, see :func:`count_demanded_pairs`.
+
+    Example:
+        >>> low, high = demanded_pairs(torch.tensor([0.0, 1.0, 0.5]))
+        >>> list(zip(low.tolist(), high.tolist()))
+        [(0, 1), (0, 2), (2, 1)]
+    """
+    low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+    return low, high
+
+
 def inversion_bound(loss: Tensor | float, labels: Tensor) -> float:
     r"""Return Σ/P = (e^loss − 1)/P, an upper bound of the share of demanded pairs in wrong order (1 − AUC).
 

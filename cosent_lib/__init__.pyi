@@ -23,6 +23,8 @@ from .losses.base import SummedLoss as SummedLoss
 from .losses.base import cosine as cosine
 from .losses.direct import CosineEmbeddingLoss as CosineEmbeddingLoss
 from .losses.direct import CosineSimilarityLoss as CosineSimilarityLoss
+from .losses.direct import LinearCosineLoss as LinearCosineLoss
+from .losses.direct import OnlineContrastiveLoss as OnlineContrastiveLoss
 from .losses.items import circle_loss as circle_loss
 from .losses.items import cross_entropy as cross_entropy
 from .losses.items import multilabel_loss as multilabel_loss

@@ -67,6 +67,10 @@ class PairLoss(nn.Module):
         """The arguments of the constructor as they stand now (a learned scale as it came out)."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
 
+    def given(self) -> dict[str, Any]:
+        """The arguments of the constructor as they were given (a learned scale as it began)."""
+        return self.options()
+
 
 class SummedLoss(PairLoss):
     """A weighted sum of losses on the same vectors, as AnglE's training sums three (Li & Li 2023). Chapter 12.
@@ -117,6 +121,11 @@ class SummedLoss(PairLoss):
             found |= {f"{name}_{option}": value for option, value in part.options().items()}
             found[f"{name}_weight"] = self.weights[name]
         return found
+
+    def given(self) -> dict[str, Any]:
+        """``NAME_OPTION`` of every part as it was given, and ``NAME_weight``."""
+        found = {f"{name}_{option}": v for name, part in self._parts().items() for option, v in part.given().items()}
+        return found | {f"{name}_weight": weight for name, weight in self.weights.items()}
 
     def _parts(self) -> dict[str, PairLoss]:
         return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}

@@ -35,6 +35,49 @@ class CosineEmbeddingLoss(PairLoss):
         return (t * (1 - c) + (1 - t) * (c - self.margin).clamp_min(0)).mean()
 
 
+class LinearCosineLoss(CosineEmbeddingLoss):
+    """Mean of t·(1 − cos) + (1 − t)·(1 + cos), for labels t: :class:`CosineEmbeddingLoss` with margin −1.
+
+    Source: Su 2022 (Scientific Spaces 8847), eq. 1; Chapter 6.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(margin=-1.0)
+
+
+class OnlineContrastiveLoss(PairLoss):
+    """The contrastive loss on the hard pairs of a batch, with the distance d = 1 − cos; **their sum**, not a mean.
+
+    Hard are the positives farther apart than the closest negatives, d > min d of the negatives, and the negatives
+    closer than the farthest positives, d < max d of the positives; with positives or negatives alone, those beyond the
+    mean d of their own kind. A hard positive costs d², a hard negative max(0, margin − d)². Labels of ½ and more are
+    positives. Equal to sentence-transformers' loss of this name, which its guide advises for labels 0 and 1.
+
+    Args:
+        margin: the distance beyond which negatives are left alone, in (0, 2].
+
+    Raises:
+        ValueError: for a margin outside this range.
+
+    Source: Hadsell, Chopra & LeCun 2006 for the contrastive loss; Chapter 6.
+    """
+
+    def __init__(self, margin: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < margin <= 2:
+            raise ValueError(f"margin must lie in (0, 2], a distance 1 − cos, got {margin}")
+        self.margin = margin
+
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        distances, is_positive = 1 - cosine(u, v), labels >= 0.5
+        positives, negatives = distances[is_positive], distances[~is_positive]
+        farthest = positives.max() if positives.numel() else negatives.mean()
+        closest = negatives.min() if negatives.numel() else positives.mean()
+        hard_positives, hard_negatives = positives[positives > closest], negatives[negatives < farthest]
+        return hard_positives.square().sum() + F.relu(self.margin - hard_negatives).square().sum()
+
+
 class CosineSimilarityLoss(PairLoss):
     """Mean squared error (cos − t)² between cosine and label.
 

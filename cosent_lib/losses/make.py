@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cosent_lib.losses.base import PairLoss, SummedLoss
-from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss
+from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss, LinearCosineLoss, OnlineContrastiveLoss
 from cosent_lib.losses.order import (
     AnglELoss,
     CoSENTLoss,
@@ -15,18 +15,19 @@ from cosent_lib.losses.order import (
 )
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
-LOSSES: dict[str, tuple[type[PairLoss], dict[str, float]]] = {
-    "cosine_linear": (CosineEmbeddingLoss, {"margin": -1.0}),
-    "cosine_squared": (CosineSimilarityLoss, {}),
-    "cosine_margin": (CosineEmbeddingLoss, {"margin": 0.7}),
-    "sbert": (SoftmaxLoss, {}),
-    "cosent": (CoSENTLoss, {}),
-    "ranknet": (PairwiseLogisticLoss, {}),
-    "power_mean": (PowerMeanLoss, {}),
-    "angle": (AnglELoss, {}),
-    "mnrl": (MultipleNegativesRankingLoss, {}),
+LOSSES: dict[str, type[PairLoss]] = {
+    "cosine_linear": LinearCosineLoss,
+    "cosine_squared": CosineSimilarityLoss,
+    "cosine_margin": CosineEmbeddingLoss,
+    "contrastive": OnlineContrastiveLoss,
+    "sbert": SoftmaxLoss,
+    "cosent": CoSENTLoss,
+    "ranknet": PairwiseLogisticLoss,
+    "power_mean": PowerMeanLoss,
+    "angle": AnglELoss,
+    "mnrl": MultipleNegativesRankingLoss,
 }
-"""The losses by name: class and preset options."""
+"""The losses by name."""
 
 
 def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Sequence[str]) -> PairLoss:
@@ -47,19 +48,19 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
         raise ValueError(
             f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}, or a sum of them, as in cosent+mnrl"
         )
-    kind, preset = LOSSES[name]
-    annotations = {option: known.annotation for option, known in inspect.signature(kind).parameters.items()}
-    # cosine_linear is cosine_margin at -1: a margin given to it would make it another loss under its name
-    known = [option for option in annotations if option != "dim" and name != "cosine_linear"]
+    kind = LOSSES[name]
+    own = inspect.signature(kind.__init__).parameters  # nn.Module's own, (*args, **kwargs), where it has none
+    known = {
+        option: parameter.annotation
+        for option, parameter in own.items()
+        if option not in ("self", "dim") and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    }
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"loss {name!r} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
     for option, value in options.items():
-        _check_option(name, option, value, annotations[option])
-    arguments = {**preset, **options}
-    if kind is SoftmaxLoss:
-        arguments["dim"] = encoder.dim
-    return kind(**arguments)
+        _check_option(name, option, value, known[option])
+    return kind(**options, **({"dim": encoder.dim} if "dim" in own else {}))
 
 
 def _make_sum(name: str, encoder: Any, options: Mapping[str, Any]) -> SummedLoss:
@@ -82,11 +83,14 @@ def _make_sum(name: str, encoder: Any, options: Mapping[str, Any]) -> SummedLoss
 
 def _check_option(loss: str, option: str, value: object, wanted: object) -> None:
     """Refuse an option whose type is not that of the constructor; true and false are no numbers."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
         bool: isinstance(value, bool),
-        int: isinstance(value, int) and not isinstance(value, bool),
-        float: isinstance(value, (int, float)) and not isinstance(value, bool),
+        int: is_number and isinstance(value, int),
+        float: is_number,
+        float | str: is_number or isinstance(value, str),
     }.get(wanted, isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value))  # type: ignore[call-overload]
     if not fits:
-        expected = getattr(wanted, "__name__", "list of names") if wanted in (bool, int, float) else "list of names"
+        names = {bool: "bool", int: "int", float: "float", float | str: "number, or the name of a rule"}
+        expected = names.get(wanted, "list of names")  # type: ignore[call-overload]
         raise ValueError(f"option {option} of loss {loss!r} must be a {expected}, got {value!r}")

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,36 +12,106 @@ from torch import Tensor, nn
 from cosent_lib.losses.base import PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, rank_loss
+from cosent_lib.ranking.scale import suggest_scale
+
+SCALE_RULES = ("suggested", "followed")
+"""How a λ may be computed from validation pairs: once, or again at each validation."""
 
 
 class ScaledLoss(PairLoss):
     """A loss on λ·similarity.
 
     Args:
-        scale: λ, the inverse temperature; positive.
+        scale: λ, the inverse temperature; positive. Or, where the loss has one, a rule by which
+            :func:`cosent_lib.train` computes it from cosines of validation pairs: ``"suggested"``, once before the
+            first step; ``"followed"``, again at each validation.
         learn_scale: train λ with the encoder (as its logarithm, so that it stays positive).
+        objective: which objective of :func:`cosent_lib.suggest_scale` a rule minimises; None where there is none.
 
     Raises:
-        ValueError: for a scale that is not a positive finite number, as from every loss with a scale.
+        ValueError: for a scale that is neither a positive finite number nor a rule of this loss.
     """
 
     needs_targets = False
 
-    def __init__(self, scale: float = 20.0, learn_scale: bool = False) -> None:
+    def __init__(self, scale: float | str = 20.0, learn_scale: bool = False, objective: str | None = None) -> None:
         super().__init__()
-        if not (scale > 0 and math.isfinite(scale)):
-            raise ValueError(f"scale (λ) must be a positive finite number, got {scale}")
-        self._scale = float(scale)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
+        self.scale_rule = scale if isinstance(scale, str) else None
+        self._given_scale, self._objective, self.learn_scale = scale, objective, learn_scale
+        if self.scale_rule is not None:
+            self._check_rule(learn_scale)
+        # On the CPU wherever the vectors are (see _apply): a number of 0 dimensions multiplies on every device.
+        self.register_buffer("_scale", torch.tensor(math.nan, dtype=torch.float64))
+        self.log_scale: nn.Parameter | None = None
+        if not isinstance(scale, str):
+            self.scale = scale
+        if learn_scale:
+            self.log_scale = nn.Parameter(torch.tensor(math.log(self.scale)))
+
+    _scale: Tensor
 
     @property
     def scale(self) -> float:
-        """λ as it is now."""
-        return self._scale if self.log_scale is None else math.exp(float(self.log_scale.detach()))
+        """λ as it is now; NaN where a rule has not computed it yet. Can be set."""
+        return float(self._scale) if self.log_scale is None else math.exp(float(self.log_scale.detach()))
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 < value < math.inf):
+            raise ValueError(f"scale (λ) must be a positive finite number, got {value!r}")
+        if self.log_scale is not None:
+            self.log_scale.data.fill_(math.log(value))
+        self._scale.fill_(float(value))
+
+    def fit_scale(self, cosines: Tensor, labels: Tensor) -> float:
+        """Set λ to what the loss's rule computes from cosines ``[n]`` of labelled pairs, and return it.
+
+        A rule that is followed keeps the λ it has where the cosines have come into perfect order, for which any larger
+        one would do.
+
+        Raises:
+            ValueError: from :func:`cosent_lib.suggest_scale`; pairs in perfect order with no λ before; no rule.
+        """
+        if self._objective is None:
+            raise ValueError(f"{type(self).__name__} has no rule for its scale; give a number")
+        best = suggest_scale(cosines, labels, self._objective)
+        if math.isinf(best):
+            if math.isnan(self.scale):
+                raise ValueError("no pair is in wrong order, so no finite scale is best; give a number")
+            return self.scale
+        self.scale = best
+        return best
 
     def scaled(self, similarity: Tensor) -> Tensor:
         """Return λ·similarity, with a gradient to λ where it is learned."""
-        return similarity * (self._scale if self.log_scale is None else self.log_scale.exp().to(similarity.dtype))
+        if self.log_scale is not None:
+            return similarity * self.log_scale.exp().to(similarity.dtype)
+        if self.scale_rule is not None and bool(self._scale.isnan()):
+            raise ValueError(
+                f"the scale of this {type(self).__name__} is to be {self.scale_rule}: train() computes it from "
+                "validation pairs; elsewhere call fit_scale(cosines, labels), or set scale to a number"
+            )
+        return similarity * self._scale.to(similarity.dtype)
+
+    def given(self) -> dict[str, Any]:
+        """See :meth:`PairLoss.given`: here with the scale, number or rule, that it began with."""
+        return super().given() | {"scale": self._given_scale}
+
+    def _check_rule(self, learn_scale: bool) -> None:
+        if self.scale_rule not in SCALE_RULES or self._objective is None:
+            rules = f", or {' or '.join(SCALE_RULES)}" if self._objective is not None else ""
+            raise ValueError(f"scale (λ) must be a positive finite number{rules}, got {self.scale_rule!r}")
+        if learn_scale:
+            raise ValueError(
+                f"a scale that is {self.scale_rule} is not learned: leave learn_scale out, or give a number"
+            )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move parameters and sub-modules, not the scale: reading it must not wait for a device."""
+        scale = self._buffers.pop("_scale")
+        super()._apply(fn, recurse)
+        self._buffers["_scale"] = scale
+        return self
 
 
 class CoSENTLoss(ScaledLoss):
@@ -48,7 +120,7 @@ class CoSENTLoss(ScaledLoss):
     Labels may be any real numbers: only their order counts (and, with a margin, their distances).
 
     Args:
-        scale: λ, customarily 20; ``suggest_scale`` computes one.
+        scale: λ, customarily 20; or ``"suggested"`` or ``"followed"``, see :class:`ScaledLoss`.
         margin: demanded gap of cosines for a label gap of 1; not negative.
         learn_scale: train λ too.
         flat: leave the 1 out, log Σ instead of log(1 + Σ), so that the gradient does not fade however well a batch is
@@ -62,8 +134,10 @@ class CoSENTLoss(ScaledLoss):
 
     needs_order = True
 
-    def __init__(self, scale: float = 20.0, margin: float = 0.0, learn_scale: bool = False, flat: bool = False) -> None:
-        super().__init__(scale, learn_scale)
+    def __init__(
+        self, scale: float | str = 20.0, margin: float = 0.0, learn_scale: bool = False, flat: bool = False
+    ) -> None:
+        super().__init__(scale, learn_scale, "cosent")
         if not (margin >= 0 and math.isfinite(margin)):
             raise ValueError(f"margin must be a finite number >= 0, got {margin}")
         self.margin, self.flat = margin, flat
@@ -93,10 +167,20 @@ class PairwiseLogisticLoss(ScaledLoss):
     Where CoSENT takes the logarithm of the sum, this takes the mean of the logarithms. Time and memory grow with the
     number of demanded pairs, at most batch²/2. Without any, it is 0 with zero gradients, and warns.
 
+    Args:
+        scale: λ, a number or a rule, see :class:`ScaledLoss`.
+        learn_scale: train λ too.
+
+    Raises:
+        ValueError: for a scale outside its range.
+
     Source: Burges et al. 2005 (RankNet); Rendle et al. 2009 (BPR, arXiv 1205.2618); Chapter 8.
     """
 
     needs_order = True
+
+    def __init__(self, scale: float | str = 20.0, learn_scale: bool = False) -> None:
+        super().__init__(scale, learn_scale, "ranknet")
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
@@ -115,7 +199,7 @@ class PowerMeanLoss(ScaledLoss):
     and warns.
 
     Args:
-        scale: λ: how fast pairs in right order are left alone.
+        scale: λ: how fast pairs in right order are left alone. A rule (see :class:`ScaledLoss`) for κ = 0 and 1 only.
         exponent: κ: 1 is the logarithm of the mean (CoSENT's form), 0 the mean of the logarithms (RankNet), −1 the
             logarithm of the smoothed share of pairs in right order.
         learn_scale: train λ too.
@@ -128,10 +212,10 @@ class PowerMeanLoss(ScaledLoss):
 
     needs_order = True
 
-    def __init__(self, scale: float = 20.0, exponent: float = 0.0, learn_scale: bool = False) -> None:
-        super().__init__(scale, learn_scale)
+    def __init__(self, scale: float | str = 20.0, exponent: float = 0.0, learn_scale: bool = False) -> None:
         if not math.isfinite(exponent):
             raise ValueError(f"exponent (κ) must be a finite number, got {exponent}")
+        super().__init__(scale, learn_scale, {0.0: "ranknet", 1.0: "cosent"}.get(exponent))
         self.exponent = exponent
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """A declared run carried out: train on train, choose on validation, evaluate once on test, say it all in a record."""
 
-import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from cosent_lib.encoders.base import SentenceEncoder
     from cosent_lib.training.setup import TrainingConfig, Watch
-
-SUGGESTED = "suggested"  # as the option scale of a loss: compute λ before training
 
 
 def perform(
@@ -54,7 +51,7 @@ def perform(
     from cosent_lib.training.train import train
 
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
-    make_loss(run.loss, _AnyEncoder(), **_loss_options(run, lambda: 1.0))  # a mistake shows now, not after loading
+    make_loss(run.loss, _AnyEncoder(), **_loss_options(run))  # a mistake shows now, not after loading
     splits = load_splits(run) if splits is None else splits
     splits = altered_splits(run, splits)
     pairs, validation = splits["train"], splits.get("validation")
@@ -63,14 +60,14 @@ def perform(
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
-    loss = make_loss(run.loss, encoder, **_loss_options(run, lambda: _suggested(run, encoder, validation)))
+    loss = make_loss(run.loss, encoder, **_loss_options(run))
     before = _untrained(run, encoder, splits)
     result = train(encoder, loss, pairs, config, validation, resume_from, watch)
     started = time.perf_counter()
     metrics = {"validation": result.best_metrics or None, "test": None, **before}
     metrics |= _judged_once(run, encoder, loss, splits)
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
-    resolved = resolved_settings(pairs, encoder, loss, config)
+    resolved = resolved_settings(pairs, encoder, loss, result.config)
     return make_record(run, splits, result, metrics, resolved, seconds), encoder
 
 
@@ -179,28 +176,10 @@ class _AnyEncoder:
     dim = 2
 
 
-def _loss_options(run: Run, suggested: Callable[[], float]) -> dict[str, Any]:
-    """The declared options, the run's seed for a loss that draws parameters, and λ where it is to be suggested."""
+def _loss_options(run: Run) -> dict[str, Any]:
+    """The declared options, and the run's seed for a loss that draws parameters."""
     from cosent_lib.losses.make import LOSSES
 
     parts = run.loss.split("+")
-    draws = [part for part in parts if part in LOSSES and "seed" in signature(LOSSES[part][0]).parameters]
-    seeds = {"seed" if len(parts) == 1 else f"{part}_seed": run.seed for part in draws}
-    options = seeds | dict(run.loss_options)
-    return {name: suggested() if value == SUGGESTED else value for name, value in options.items()}
-
-
-def _suggested(run: Run, encoder: "SentenceEncoder", validation: "Dataset | None") -> float:
-    """The λ that `suggest_scale` computes from the encoder's validation cosines before training."""
-    import torch
-
-    from cosent_lib.evaluation.evaluate import cosine_scores
-    from cosent_lib.ranking.scale import suggest_scale
-
-    if validation is None:
-        raise ValueError(f"scale 'suggested' is computed on validation pairs, and {run.task} has no validation split")
-    labels = torch.tensor(validation["score"][:], dtype=torch.float64)
-    scale = suggest_scale(torch.from_numpy(cosine_scores(encoder, validation)), labels)
-    if math.isinf(scale):
-        raise ValueError(f"{run.task}: the untrained encoder orders all validation pairs, so no λ is best; give one")
-    return scale
+    draws = [part for part in parts if part in LOSSES and "seed" in signature(LOSSES[part].__init__).parameters]
+    return {"seed" if len(parts) == 1 else f"{part}_seed": run.seed for part in draws} | dict(run.loss_options)

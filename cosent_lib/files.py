@@ -1,7 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,3 +32,39 @@ def replacing(path: Path) -> Iterator[TextIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Make a new folder, ``.NAME.….tmp`` beside ``path``, that takes the place of ``path`` when the block ends.
+
+    Flushed and renamed as by `replacing`. Between the two renames that put it in the place of an older folder there
+    is none; what is there is always whole.
+
+    Raises:
+        OSError: the folder cannot be made or written to, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.tmp")
+    old = part.with_suffix(".old")
+    part.mkdir()
+    try:
+        yield part
+        for each in [*part.rglob("*"), part]:
+            _flush(each)
+        if path.exists():
+            path.rename(old)
+        part.rename(path)
+        _flush(path.parent)
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file or folder to disk now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -50,17 +50,18 @@ def commit_of_library() -> tuple[str | None, bool | None]:
     An installed copy that merely lies inside somebody's checkout has no commit: git must know this file.
     """
     here = Path(__file__)
+    library = here.parents[1]
 
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(here.parent), *arguments], capture_output=True, text=True, timeout=30, check=True
+                ["git", "-C", str(library), *arguments], capture_output=True, text=True, timeout=30, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip()
 
-    if git("ls-files", "--error-unmatch", here.name) is None or (commit := git("rev-parse", "HEAD")) is None:
+    if git("ls-files", "--error-unmatch", str(here)) is None or (commit := git("rev-parse", "HEAD")) is None:
         return None, None
-    changed = git("status", "--porcelain", "--", ".", ":(exclude)results")
+    changed = git("status", "--porcelain", "--", ".")
     return commit, None if changed is None else bool(changed)

@@ -1,10 +1,8 @@
 """The training pairs cut into batches, each a function of seed and step alone, so that a run can go on anywhere."""
 
-from __future__ import annotations
-
 import hashlib
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosent_lib.data.columns import Pairs, pair_columns
-
-if TYPE_CHECKING:
-    from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.base import SentenceEncoder
 
 BATCHES = ("shuffled", "levels")
 
@@ -35,7 +31,7 @@ class Batches:
 
     The order of epoch e comes from a generator seeded by (seed, e), so any step can be entered without replaying
     the ones before it, and all losses trained with one seed see the same batches. A step has ``per_step`` batches,
-    fewer at the end of an epoch. ``kind`` is ``shuffled`` (the order, cut) or ``levels`` (:func:`strata` dealt out).
+    fewer at the end of an epoch. ``kind`` is ``shuffled`` (the order, cut) or ``levels`` (`strata`, dealt out).
     """
 
     def __init__(

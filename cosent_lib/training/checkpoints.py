@@ -6,24 +6,20 @@ A checkpoint is a folder ``checkpoint-STEP`` with ``parameters.safetensors`` (en
 Accelerate's save_state would go on without random states that it cannot read, and reads custom ones by plain pickle.
 """
 
-from __future__ import annotations
-
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from cosent_lib.training.setup import Objective, TrainingResult
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from cosent_lib.files import replacing_folder
+from cosent_lib.training.setup import TrainingConfig, TrainingResult
 
 FORMAT_VERSION = 2
 HISTORY = {"step": "int64", "epoch": "int64"} | dict.fromkeys(("loss", "inversion_bound", "learning_rate"), "float64")
@@ -46,16 +42,16 @@ class Progress:
         """The steps so far as a table."""
         return pd.DataFrame(self.history, columns=list(HISTORY)).astype(HISTORY)
 
-    def result(self) -> TrainingResult:
-        """The run so far as a result."""
+    def result(self, config: TrainingConfig) -> TrainingResult:
+        """The run so far as a result; ``config`` as in `TrainingResult`."""
         evaluations = pd.DataFrame(self.evaluations, columns=None if self.evaluations else ["step", "epoch"])
         best, metrics = self.best_step if self.best_metrics else self.step, dict(self.best_metrics)
         watched = pd.DataFrame(self.watched, columns=None if self.watched else ["step"])
         counts = (self.step, self.seconds, self.batches_without_order)
-        return TrainingResult(self.table(), evaluations, best, metrics, *counts, watched)
+        return TrainingResult(self.table(), evaluations, best, metrics, *counts, watched, config)
 
 
-def parameters_of(objective: Objective) -> dict[str, Tensor]:
+def parameters_of(objective: nn.Module) -> dict[str, Tensor]:
     """A copy of all parameters and buffers on the CPU; no two share memory."""
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in objective.state_dict().items()}
 
@@ -64,32 +60,26 @@ def save_checkpoint(
     folder: Path,
     settings: dict[str, Any],
     progress: Progress,
-    objective: Objective,
+    objective: nn.Module,
     best: dict[str, Tensor] | None,
     accelerator: Accelerator,
 ) -> Path:
     """Write ``folder/checkpoint-STEP``, then remove earlier ones; return it."""
     target = folder / f"checkpoint-{progress.step:08d}"
-    part = folder / f".{target.name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_file(parameters_of(objective), part / "parameters.safetensors")
-    if best is not None:
-        save_file(best, part / "best.safetensors")
     states: dict[str, Any] = {
         "optimizers": [optimizer.optimizer.state_dict() for optimizer in accelerator._optimizers],
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
         "random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state() if accelerator.device.type == "cuda" else None,
     }
-    torch.save(states, part / "optimizers.pt")
     state = {"format_version": FORMAT_VERSION, "settings": settings, "progress": asdict(progress)}
-    (part / "state.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
-    for file in part.iterdir():
-        _flush(file)
-    part.rename(target)
-    _flush(folder)
-    for old in [*folder.glob("checkpoint-*"), *folder.glob(".checkpoint-*.part")]:
+    with replacing_folder(target) as part:
+        save_file(parameters_of(objective), part / "parameters.safetensors")
+        if best is not None:
+            save_file(best, part / "best.safetensors")
+        torch.save(states, part / "optimizers.pt")
+        (part / "state.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
+    for old in [*folder.glob("checkpoint-*"), *folder.glob(".checkpoint-*.tmp")]:
         if old != target:
             shutil.rmtree(old, ignore_errors=True)
     return target
@@ -97,10 +87,10 @@ def save_checkpoint(
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
     """The checkpoint of the latest step in an ``output_dir``, or ``folder`` itself if it is one; None without any."""
-    place = Path(folder)
-    if (place / "state.json").is_file():
-        return place
-    return max(place.glob("checkpoint-*"), default=None, key=lambda path: path.name)
+    path = Path(folder)
+    if (path / "state.json").is_file():
+        return path
+    return max(path.glob("checkpoint-*"), default=None, key=lambda each: each.name)
 
 
 def read_progress(folder: str | Path, settings: dict[str, Any]) -> tuple[Path, Progress]:
@@ -109,51 +99,42 @@ def read_progress(folder: str | Path, settings: dict[str, Any]) -> tuple[Path, P
     Raises:
         ValueError: there is none, it cannot be read, or it belongs to other settings (says which).
     """
-    place = latest_checkpoint(folder)
-    if place is None:
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
         raise ValueError(f"resume_from={str(folder)!r}: no checkpoint there; expected a folder checkpoint-STEP in it")
     try:
-        state = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         version, saved, progress = state["format_version"], state["settings"], Progress(**state["progress"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{place / 'state.json'} is damaged: {error!r}") from error
+        raise ValueError(f"{checkpoint / 'state.json'} is damaged: {error!r}") from error
     if version != FORMAT_VERSION:
-        raise ValueError(f"{place} has format version {version!r}; this library reads {FORMAT_VERSION}")
+        raise ValueError(f"{checkpoint} has format version {version!r}; this library reads {FORMAT_VERSION}")
     wanted = json.loads(json.dumps(settings))
     differing = [name for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
     if differing:
         listed = "; ".join(f"{name}: {saved.get(name)!r} there, {wanted.get(name)!r} now" for name in differing)
-        raise ValueError(f"{place} belongs to a run with other settings ({listed})")
-    return place, progress
+        raise ValueError(f"{checkpoint} belongs to a run with other settings ({listed})")
+    return checkpoint, progress
 
 
-def restore(place: Path, objective: Objective, accelerator: Accelerator) -> dict[str, Tensor] | None:
+def restore(checkpoint: Path, objective: nn.Module, accelerator: Accelerator) -> dict[str, Tensor] | None:
     """Put parameters, optimisers and random states back; return the best parameters, if there were any.
 
     Raises:
         ValueError: a file is missing or damaged, or the parameters do not fit.
     """
     try:
-        objective.load_state_dict(load_file(place / "parameters.safetensors"))
-        states = torch.load(place / "optimizers.pt", map_location="cpu", weights_only=True)
+        objective.load_state_dict(load_file(checkpoint / "parameters.safetensors"))
+        states = torch.load(checkpoint / "optimizers.pt", map_location="cpu", weights_only=True)
         for optimizer, state in zip(accelerator._optimizers, states["optimizers"], strict=True):
             optimizer.optimizer.load_state_dict(state)
-        best = place / "best.safetensors"
+        best = checkpoint / "best.safetensors"
         best_parameters = load_file(best) if best.is_file() else None
     except Exception as error:
-        raise ValueError(f"checkpoint {place} cannot be used: {error}") from error
+        raise ValueError(f"checkpoint {checkpoint} cannot be used: {error}") from error
     if accelerator.scaler and states["scaler"]:
         accelerator.scaler.load_state_dict(states["scaler"])
     torch.set_rng_state(states["random"])
     if accelerator.device.type == "cuda" and states["cuda_random"] is not None:
         torch.cuda.set_rng_state(states["cuda_random"])
     return best_parameters
-
-
-def _flush(path: Path) -> None:
-    """Have the operating system write ``path`` to disk now."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,27 +1,24 @@
 """How a training run stops before its end: a loss that is not finite, memory that does not suffice, or Ctrl-C."""
 
-from __future__ import annotations
-
 import re
 import signal
 import threading
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
+import pandas as pd
 import torch
 from torch import nn
 
+from cosent_lib.errors import CosentError
 from cosent_lib.losses.base import SummedLoss
 from cosent_lib.training.batches import Batch
 from cosent_lib.training.setup import Objective, TrainingConfig, TrainingResult
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-class NonFiniteLoss(RuntimeError):  # noqa: N818 — the name says it
+class NonFiniteLoss(CosentError, RuntimeError):  # noqa: N818 — the name says it
     """The loss or a parameter became NaN or infinite.
 
     Attributes:
@@ -37,7 +34,7 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818 — the name says it
         self.step, self.epoch, self.rows, self.history = batch.step, batch.epoch, batch.rows, history
 
 
-class OutOfMemory(RuntimeError):  # noqa: N818 — the name says it
+class OutOfMemory(CosentError, RuntimeError):  # noqa: N818 — the name says it
     """The device's or the machine's memory does not suffice; the message says what to change.
 
     Attributes:
@@ -53,10 +50,10 @@ class OutOfMemory(RuntimeError):  # noqa: N818 — the name says it
             changes.append(f"an encoder with a smaller max_length (now {encoder.max_length} tokens)")
         if encoder.device.type == "cuda" and config.precision == "fp32":
             changes.append("precision='bf16' (now 'fp32')")
-        take = ", or ".join(changes or ["a machine with more memory"])
+        instead = ", or ".join(changes or ["a machine with more memory"])
         kept = f"{checkpoint} is kept, for the same settings where there is more memory" if checkpoint else "none saved"
         super().__init__(
-            f"out of memory {validating or f'at step {self.step}'}: take {take}. Checkpoint: {kept}. "
+            f"out of memory {validating or f'at step {self.step}'}: take {instead}. Checkpoint: {kept}. "
             f"({type(error).__name__}: {str(error)[:200]})"
         )
 
@@ -81,7 +78,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.result, self.checkpoint = result, checkpoint
 
 
-def non_finite_parameter(objective: Objective) -> str | None:
+def non_finite_parameter(objective: nn.Module) -> str | None:
     """The name of the first parameter that holds NaN or infinity."""
     for name, parameter in objective.named_parameters():
         if not torch.isfinite(parameter).all():
@@ -101,9 +98,9 @@ def likely_cause(objective: Objective, batch: Batch, learning_rate: float) -> st
     if not bad:
         return None
     size = len(batch.rows)
-    places = ", ".join(f"sentence{1 + i // size} of row {batch.rows[i % size]}" for i in bad[:3])
+    which = ", ".join(f"sentence{1 + i // size} of row {batch.rows[i % size]}" for i in bad[:3])
     return (
-        f"the encoder gives vectors that are not finite for {len(bad)} of {2 * size} texts ({places}) though all "
+        f"the encoder gives vectors that are not finite for {len(bad)} of {2 * size} texts ({which}) though all "
         "parameters are finite; look at these texts, or train with precision='fp32'"
     )
 
@@ -126,7 +123,7 @@ class StopBetweenSteps:
         self.requested = False
         self._installed = False
 
-    def __enter__(self) -> StopBetweenSteps:
+    def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._note)

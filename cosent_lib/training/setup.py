@@ -1,27 +1,26 @@
 """What a training run is made of: settings, result, device and precision, optimisers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
+from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
+from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.evaluation.metrics import check_defined
 from cosent_lib.losses.base import SummedLoss
 from cosent_lib.training.batches import BATCHES
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from accelerate import Accelerator
-
-    from cosent_lib.encoders.base import SentenceEncoder
-
-Watch = Callable[["SentenceEncoder", nn.Module], Mapping[str, float | None]]
+Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate's
 SELECTION_METRICS = ("spearman", "pearson", "auc")
 SCHEDULES = ("linear", "constant")
@@ -128,6 +127,8 @@ class TrainingResult:
         seconds: wall time of steps, validations and checkpoints, resumed runs added up; not of tokenising.
         batches_without_order: batches whose labels were all equal, where the loss needs an order; they moved nothing.
         watched: what ``watch`` returned, a row for step 0 and one for each validation; empty without it.
+        config: the settings as they came out: ``learning_rate`` (of the encoder's first group), ``loss_learning_rate``
+            (None where the loss has no parameters), ``device`` and ``precision`` say what was used.
     """
 
     history: pd.DataFrame
@@ -138,6 +139,7 @@ class TrainingResult:
     seconds: float
     batches_without_order: int
     watched: pd.DataFrame
+    config: TrainingConfig
 
 
 class Objective(nn.Module):
@@ -159,10 +161,6 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     Raises:
         ValueError: the device is not there, or cannot do the precision; several processes.
     """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-    from accelerate.utils import GradientAccumulationPlugin
-
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     device = config.device
     if device == "auto":
@@ -223,6 +221,34 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
         fused = all(p.device.type in ("cpu", "cuda") for group in dense for p in group["params"])
         optimizers.append(torch.optim.AdamW(dense, fused=fused))
     return optimizers
+
+
+def checked_validation(config: TrainingConfig, loss: nn.Module, validation: Pairs | None) -> PairColumns | None:
+    """The columns of the validation pairs, or a ``ValueError`` where settings, loss and these do not fit together."""
+    if getattr(loss, "needs_order", False) and config.batch_size < 2:
+        raise ValueError(f"{type(loss).__name__} compares the pairs of a batch: batch_size must be at least 2, got 1")
+    if validation is None:
+        if config.patience is not None:
+            raise ValueError("patience counts validations: it needs validation pairs")
+        return None
+    columns = pair_columns(validation, "validation")
+    check_defined(columns.labels, "validation labels")
+    return columns
+
+
+def carried_out(
+    config: TrainingConfig, accelerator: Accelerator, groups: Sequence[Mapping[str, Any]], loss: nn.Module
+) -> TrainingConfig:
+    """``config`` with what is used where it leaves the choice, read off the optimisers' groups and the accelerator."""
+    own = {id(parameter) for parameter in loss.parameters()}
+    loss_rates = [group["peak_lr"] for group in groups if any(id(parameter) in own for parameter in group["params"])]
+    return replace(
+        config,
+        learning_rate=groups[0]["peak_lr"],
+        loss_learning_rate=loss_rates[0] if loss_rates else None,
+        device=accelerator.device.type,
+        precision={theirs: ours for ours, theirs in PRECISIONS.items()}[accelerator.mixed_precision],
+    )
 
 
 def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:

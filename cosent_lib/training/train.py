@@ -1,9 +1,7 @@
 """One visible loop: pairs → token ids → one pass of the encoder → loss → update; the best by validation is kept.
 
-The loop is :meth:`_Loop.run`; beside it ``training_setup``, ``checkpoints``, ``training_errors`` (how it ends early).
+The loop is ``_Loop.run``; beside it stand ``setup``, ``checkpoints`` and ``errors`` (how it ends early).
 """
-
-from __future__ import annotations
 
 import math
 import time
@@ -11,15 +9,16 @@ import warnings
 from operator import mul
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from cosent_lib.data.columns import Pairs, pair_columns
+from cosent_lib.data.columns import Pairs
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import evaluate
-from cosent_lib.evaluation.metrics import check_defined
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, inversion_bound
 from cosent_lib.training.batches import Batch, Batches, digest_of, shares
 from cosent_lib.training.checkpoints import (
@@ -47,16 +46,13 @@ from cosent_lib.training.setup import (
     TrainingConfig,
     TrainingResult,
     Watch,
+    carried_out,
+    checked_validation,
     learning_rate_factor,
     make_accelerator,
     make_optimizers,
     settings_of,
 )
-
-if TYPE_CHECKING:
-    from cosent_lib.encoders.base import SentenceEncoder
-
-__all__ = ["NonFiniteLoss", "OutOfMemory", "TrainingConfig", "TrainingInterrupted", "TrainingResult", "train"]
 
 
 def train(
@@ -113,8 +109,9 @@ def train(
     finally:
         encoder.eval()
         loss.eval()
-        accelerator.free_memory()
-    result = loop.progress.result()
+        if cuda:  # it runs a full garbage collection, which nothing else has need of
+            accelerator.free_memory()
+    result = loop.result()
     warn_of_batches_without_order(loss, result.batches_without_order, loop.batches.count(result.steps))
     return result
 
@@ -129,21 +126,12 @@ class _Loop:
         train_pairs: Pairs,
         config: TrainingConfig,
         validation: Pairs | None,
-        accelerator: Any,
+        accelerator: Accelerator,
         watch: Watch | None,
     ) -> None:
-        needs_order = getattr(loss, "needs_order", False)
         self.teaches = getattr(loss, "teaches", lambda labels: True)
         self.is_rank_loss = getattr(loss, "is_rank_loss", False)
-        if needs_order and config.batch_size < 2:
-            raise ValueError(
-                f"{type(loss).__name__} compares the pairs of a batch: batch_size must be at least 2, got 1"
-            )
-        judged = None if validation is None else pair_columns(validation, "validation")
-        if judged is not None:
-            check_defined(judged.labels, "validation labels")
-        elif config.patience is not None:
-            raise ValueError("patience counts validations: it needs validation pairs")
+        held_out = checked_validation(config, loss, validation)
         self.config, self.validation, self.accelerator, self.watch = config, validation, accelerator, watch
         cutting = (config.batch_size, config.seed, config.accumulation_steps, config.batches)
         self.batches = Batches(encoder, train_pairs, *cutting)
@@ -159,9 +147,10 @@ class _Loop:
             for parameter in group["params"]
         ]
         self.progress, self.best_parameters = Progress(), None
+        self.carried_out = carried_out(config, accelerator, self.groups, loss)
         self.settings = settings_of(config, encoder, loss) | {
             "train_pairs": self.batches.digest,
-            "validation": None if judged is None else digest_of(*judged),
+            "validation": None if held_out is None else digest_of(*held_out),
         }
 
     best_parameters: dict[str, Tensor] | None
@@ -174,8 +163,8 @@ class _Loop:
     def start(self, resume_from: str | Path | None) -> None:
         """Take up a checkpoint, or make sure that none would be overwritten."""
         if resume_from is not None:
-            place, self.progress = read_progress(resume_from, self.settings)
-            self.best_parameters = restore(place, self.objective, self.accelerator)
+            checkpoint, self.progress = read_progress(resume_from, self.settings)
+            self.best_parameters = restore(checkpoint, self.objective, self.accelerator)
         elif self.saved() is not None:
             folder = str(self.config.output_dir)
             raise ValueError(f"output_dir holds a run already: go on with resume_from={folder!r}, or empty it")
@@ -209,7 +198,7 @@ class _Loop:
                     self.save()
                 if stop.requested:
                     self.keep_best()
-                    raise TrainingInterrupted(self.progress.result(), self.saved())
+                    raise TrainingInterrupted(self.result(), self.saved())
                 bar.update()
                 if step % 20 == 0:
                     bar.set_postfix_str(f"loss {self.progress.history[-1][2]:.4f}", refresh=False)
@@ -233,12 +222,10 @@ class _Loop:
 
     def backward(self, batches: list[Batch]) -> list[float]:
         """Add up the gradients of a step's batches, each by its share of the pairs; return their losses."""
-        self.accelerator.gradient_accumulation_steps, self.accelerator.step = len(batches), 0
         values = []
         for batch, share in zip(batches, shares(batches), strict=True):
-            with self.accelerator.accumulate(self.prepared):
-                value = self.loss_of(batch)
-                self.accelerator.backward(value * (share * len(batches)))  # Accelerate divides by their number
+            value = self.loss_of(batch)
+            self.accelerator.backward(value * share)
             values.append(value.item())
         return values
 
@@ -301,6 +288,10 @@ class _Loop:
     def saved(self) -> Path | None:
         """The last checkpoint, if there is one."""
         return latest_checkpoint(self.config.output_dir) if self.config.output_dir is not None else None
+
+    def result(self) -> TrainingResult:
+        """The run so far as a result."""
+        return self.progress.result(self.carried_out)
 
     def keep_best(self) -> None:
         """Leave encoder and loss with the best parameters."""

@@ -1,27 +1,21 @@
 """What can be watched along training beside the validation metrics: the classifier, λ, the vectors' geometry."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from cosent_lib.data.columns import Pairs, pair_columns
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.geometry import geometry
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 from cosent_lib.ranking.scale import CUSTOMARY, NoScaleHelps, scale_report
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from cosent_lib.encoders.base import SentenceEncoder
-
-Watch = Callable[["SentenceEncoder", "nn.Module"], dict[str, float | None]]
+from cosent_lib.training.setup import Watch
 
 
 def watch_classifier(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict[str, float | None]:

@@ -7,12 +7,13 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from cosent_lib.losses.base import PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, rank_loss
-from cosent_lib.ranking.scale import suggest_scale
+from cosent_lib.ranking.scale import NoScaleHelps, suggest_scale
 
 SCALE_RULES = ("suggested", "followed")
 """How a λ may be computed from validation pairs: once, or again at each validation."""
@@ -63,24 +64,27 @@ class ScaledLoss(PairLoss):
             self.log_scale.data.fill_(math.log(value))
         self._scale.fill_(float(value))
 
-    def fit_scale(self, cosines: Tensor, labels: Tensor) -> float:
-        """Set λ to what the loss's rule computes from cosines ``[n]`` of labelled pairs, and return it.
+    def fit_scale(self, cosines: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
+        """Set λ to what the loss's rule computes from cosines ``[n]`` of pairs with ``labels: [n]``, and return it.
 
-        A rule that is followed keeps the λ it has where the cosines have come into perfect order, for which any larger
-        one would do.
+        A loss that has a λ keeps it where the cosines let none be the best: in perfect order, or against the labels.
 
         Raises:
-            ValueError: from :func:`cosent_lib.suggest_scale`; pairs in perfect order with no λ before; no rule.
+            ValueError: the same where there is no λ yet; from :func:`cosent_lib.suggest_scale`; no rule.
         """
         if self._objective is None:
             raise ValueError(f"{type(self).__name__} has no rule for its scale; give a number")
-        best = suggest_scale(cosines, labels, self._objective)
-        if math.isinf(best):
+        try:
+            best = suggest_scale(cosines, labels, self._objective)
+        except NoScaleHelps:
+            best = math.inf
             if math.isnan(self.scale):
-                raise ValueError("no pair is in wrong order, so no finite scale is best; give a number")
-            return self.scale
-        self.scale = best
-        return best
+                raise
+        if math.isfinite(best):
+            self.scale = best
+        elif math.isnan(self.scale):
+            raise ValueError("no pair is in wrong order, so no finite scale is best; give a number")
+        return self.scale
 
     def scaled(self, similarity: Tensor) -> Tensor:
         """Return λ·similarity, with a gradient to λ where it is learned."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.evaluation.metrics import check_defined
-from cosent_lib.losses.base import SummedLoss
 from cosent_lib.training.batches import BATCHES
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
@@ -25,6 +21,7 @@ PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate'
 SELECTION_METRICS = ("spearman", "pearson", "auc")
 SCHEDULES = ("linear", "constant")
 LOSS_LEARNING_RATE = 1e-3
+SETTING_TYPES = (bool, int, float, str, tuple)
 
 
 @dataclass(frozen=True)
@@ -223,19 +220,6 @@ def make_optimizers(objective: Objective, config: TrainingConfig) -> list[torch.
     return optimizers
 
 
-def checked_validation(config: TrainingConfig, loss: nn.Module, validation: Pairs | None) -> PairColumns | None:
-    """The columns of the validation pairs, or a ``ValueError`` where settings, loss and these do not fit together."""
-    if getattr(loss, "needs_order", False) and config.batch_size < 2:
-        raise ValueError(f"{type(loss).__name__} compares the pairs of a batch: batch_size must be at least 2, got 1")
-    if validation is None:
-        if config.patience is not None:
-            raise ValueError("patience counts validations: it needs validation pairs")
-        return None
-    columns = pair_columns(validation, "validation")
-    check_defined(columns.labels, "validation labels")
-    return columns
-
-
 def carried_out(
     config: TrainingConfig, accelerator: Accelerator, groups: Sequence[Mapping[str, Any]], loss: nn.Module
 ) -> TrainingConfig:
@@ -258,19 +242,8 @@ def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Modul
         "encoder": encoder.name,
         "encoder_options": getattr(encoder, "settings", dict)(),
         "loss": type(loss).__name__,
-        "loss_options": _given_to(loss),
+        "loss_options": {n: v for n, v in getattr(loss, "given", dict)().items() if isinstance(v, SETTING_TYPES)},
     }
-
-
-def _given_to(loss: nn.Module) -> dict[str, Any]:
-    """What the constructor of a loss was given (a learned scale as it began); of a sum what its parts were given."""
-    if isinstance(loss, SummedLoss):
-        parts = {
-            f"{part}_{name}": value for part, each in loss.parts.items() for name, value in _given_to(each).items()
-        }
-        return parts | {f"{part}_weight": weight for part, weight in loss.weights.items()}
-    options = {name: vars(loss).get(name, vars(loss).get(f"_{name}")) for name in signature(type(loss)).parameters}
-    return {name: value for name, value in options.items() if isinstance(value, (bool, int, float, str, tuple))}
 
 
 def learning_rate_factor(step: int, total: int, warmup_ratio: float, schedule: str = "linear") -> float:

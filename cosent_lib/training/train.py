@@ -18,9 +18,8 @@ from tqdm.auto import tqdm
 
 from cosent_lib.data.columns import Pairs
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.evaluation.evaluate import evaluate
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, inversion_bound
-from cosent_lib.training.batches import Batch, Batches, digest_of, shares
+from cosent_lib.training.batches import Batch, Batches, shares
 from cosent_lib.training.checkpoints import (
     Progress,
     latest_checkpoint,
@@ -47,12 +46,12 @@ from cosent_lib.training.setup import (
     TrainingResult,
     Watch,
     carried_out,
-    checked_validation,
     learning_rate_factor,
     make_accelerator,
     make_optimizers,
     settings_of,
 )
+from cosent_lib.training.validation import Validation
 
 
 def train(
@@ -131,8 +130,8 @@ class _Loop:
     ) -> None:
         self.teaches = getattr(loss, "teaches", lambda labels: True)
         self.is_rank_loss = getattr(loss, "is_rank_loss", False)
-        held_out = checked_validation(config, loss, validation)
-        self.config, self.validation, self.accelerator, self.watch = config, validation, accelerator, watch
+        self.validation = Validation(config, loss, validation)
+        self.config, self.accelerator, self.watch = config, accelerator, watch
         cutting = (config.batch_size, config.seed, config.accumulation_steps, config.batches)
         self.batches = Batches(encoder, train_pairs, *cutting)
         self.total = config.max_steps or config.epochs * self.batches.per_epoch
@@ -150,7 +149,7 @@ class _Loop:
         self.carried_out = carried_out(config, accelerator, self.groups, loss)
         self.settings = settings_of(config, encoder, loss) | {
             "train_pairs": self.batches.digest,
-            "validation": None if held_out is None else digest_of(*held_out),
+            "validation": self.validation.digest,
         }
 
     best_parameters: dict[str, Tensor] | None
@@ -177,6 +176,7 @@ class _Loop:
         self.prepared.train()
         with StopBetweenSteps() as stop, bar:
             if done == 0:
+                self.validation.suggest_scales(self.objective.encoder)
                 self.note_watched(0)
             while not self.finished():
                 step = self.progress.step + 1
@@ -262,10 +262,10 @@ class _Loop:
             cause = f"its update made it so; lower the learning rate (now {self.groups[0]['lr']:.3g})"
             raise NonFiniteLoss(f"parameter {name} is not finite", batch, cause, self.progress.table())
         self.note_watched(batch.step)
-        if self.validation is None:
+        if self.validation.pairs is None:
             return
         try:
-            metrics = evaluate(self.objective.encoder, self.validation)
+            metrics, cosines = self.validation.evaluate(self.objective.encoder)
         except Exception as error:
             error.add_note(f"while validating after step {batch.step}")
             raise
@@ -274,6 +274,7 @@ class _Loop:
         if not best or metrics[metric] > best[metric]:
             self.progress.best_step, self.progress.best_metrics = batch.step, metrics
             self.best_parameters = parameters_of(self.objective)
+        self.validation.follow_scales(cosines, batch.step)
 
     def note_watched(self, step: int) -> None:
         """Add a row of what is watched."""

@@ -54,7 +54,7 @@ def frame(
     absent: list[Run] = []  # also, for a row that waits, as many runs as it will have
     for row in rows(suite, only):
         waits = not trials and row.waits(recorded)
-        runs = row.trials if trials else row.of_seeds(row.candidates[0]) if waits else row.reported(recorded)
+        runs = row.trials(recorded) if trials else row.of_seeds(row.candidates[0]) if waits else row.reported(recorded)
         for run in filter(wanted, runs):
             if waits or not (live or run.key in recorded):
                 absent.append(run)

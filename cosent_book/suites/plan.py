@@ -5,9 +5,11 @@ To add an experiment, declare it in a module beside this one, list it in `SUITES
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import NamedTuple
 
+from cosent_book.suites.central import CENTRAL_SUITES
 from cosent_book.suites.main import MAIN_SUITES
 from cosent_book.suites.pairs import SENTENCE_PAIRS
 from cosent_book.suites.rows import Row
@@ -16,7 +18,7 @@ from cosent_lib.errors import choose
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
-SUITES: dict[str, Callable[..., Iterator[Row]]] = {**MAIN_SUITES, **SENTENCE_PAIRS, **TABLE_SUITES}
+SUITES: dict[str, Callable[..., Iterator[Row]]] = {**CENTRAL_SUITES, **MAIN_SUITES, **SENTENCE_PAIRS, **TABLE_SUITES}
 
 
 class Plan(NamedTuple):
@@ -48,7 +50,7 @@ def rows(suite: str, only: str = "", encoder: str | None = None) -> list[Row]:
     for row in declare() if encoder is None else declare(encoders=(encoder,)):
         settings = (row.label, *(run.key for run in row.candidates))
         before = found[settings].seeds if settings in found else ()
-        found[settings] = Row(label=row.label, candidates=row.candidates, seeds=(*before, *row.seeds))
+        found[settings] = replace(row, seeds=(*before, *row.seeds))
     return [row for row in found.values() if row.names(only)]
 
 
@@ -65,11 +67,11 @@ def plan(suite: str, recorded: Mapping[str, Record], only: str = "", encoder: st
     undecided = 0
     for row in rows(suite, only, encoder):
         undecided += len(row.seeds) if row.waits(recorded) else 0
-        runs |= {run.key: run for run in [*row.trials, *reported(row, recorded, only)] if run.key not in runs}
+        runs |= {run.key: run for run in [*row.trials(recorded), *reported(row, recorded, only)] if run.key not in runs}
     return Plan(list(runs.values()), undecided)
 
 
 def reported(row: Row, recorded: Mapping[str, Record], only: str = "") -> list[Run]:
     """The runs whose test results a row reports; with nothing to choose, those alone that ``only`` names."""
     runs = row.reported(recorded)
-    return runs if row.trials or only in str(row) else [run for run in runs if only in str(run)]
+    return runs if row.trials(recorded) or only in str(row) else [run for run in runs if only in str(run)]

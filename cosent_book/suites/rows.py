@@ -53,24 +53,23 @@ class Row:
         """A candidate with every seed."""
         return [replace(run, seed=seed) for seed in self.seeds]
 
-    @property
-    def trials(self) -> list[Run]:
-        """The runs that the choice is made from; none where there is nothing to choose."""
+    def trials(self, recorded: Mapping[str, Record]) -> list[Run]:
+        """The runs that the choice is made from, as far as they are known; none where there is nothing to choose."""
         if len(self.candidates) == 1:
             return []
         return [replace(run, seed=self.seeds[0], judge=()) for run in self.candidates]
 
     def waits(self, recorded: Mapping[str, Record]) -> bool:
         """Whether a candidate is not among the records, so that the choice is still to come."""
-        return not all(run.key in recorded for run in self.trials)
+        return not all(run.key in recorded for run in self.trials(recorded))
 
     def chosen(self, recorded: Mapping[str, Record]) -> Run | None:
         """The best candidate on validation; None as long as one has no record, and where all of them failed."""
         if self.waits(recorded):
             return None
-        if not self.trials:
+        if len(self.candidates) == 1:
             return self.candidates[0]
-        found = [recorded[run.key].metrics["validation"] for run in self.trials]
+        found = [recorded[run.key].metrics["validation"] for run in self.trials(recorded)]
         scores = [-math.inf if not metrics or metrics["spearman"] is None else metrics["spearman"] for metrics in found]
         return None if max(scores) == -math.inf else self.candidates[scores.index(max(scores))]
 

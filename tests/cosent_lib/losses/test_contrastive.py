@@ -25,7 +25,7 @@ def test_equals_sentence_transformers(labels: list[int], margin: float) -> None:
 
 
 def test_by_hand() -> None:
-    # distances: positives 0.2, 0.6; negatives 0.4, 1.0. Hard: the positive at 0.6 (> 0.4) and the negative at 0.4 (< 0.6)
+    # distances: positives 0.2, 0.6; negatives 0.4, 1.0. Hard: the positive at 0.6 (> 0.4), the negative at 0.4 (< 0.6)
     cosines = torch.tensor([0.8, 0.4, 0.6, 0.0], dtype=torch.float64)
     u = torch.stack([cosines, (1 - cosines**2).sqrt()], 1)
     v = torch.tensor([[1.0, 0.0]], dtype=torch.float64).expand(4, 2)

@@ -53,7 +53,7 @@ def test_without_its_number_a_rule_is_an_error_that_says_what_to_do() -> None:
     [AnglELoss, MultipleNegativesRankingLoss, lambda scale: PowerMeanLoss(scale, 0.5), lambda _: CoSENTLoss("best")],
 )
 def test_no_rule_where_there_is_none(make) -> None:
-    with pytest.raises(ValueError, match="scale .* must be a positive finite number"):
+    with pytest.raises(ValueError, match=r"scale .* must be a positive finite number"):
         make("suggested")
 
 

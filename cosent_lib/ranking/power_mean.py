@@ -23,7 +23,7 @@ NEAR_ZERO = 0.01
 
 
 def power_mean_rank_loss(scores: Tensor, labels: Tensor, exponent: float, *, validate: bool = True) -> Tensor:
-    """Return log of the power mean, with exponent κ, of 1 + e^{s_i − s_j} over the pairs with y_i < y_j.
+    """The logarithm of the power mean, with exponent κ, of 1 + e^{s_i − s_j} over the pairs with y_i < y_j.
 
     Time and memory grow with the number of demanded pairs, at most n²/2. Convex in the scores for κ ≥ 0 only.
 
@@ -43,6 +43,11 @@ def power_mean_rank_loss(scores: Tensor, labels: Tensor, exponent: float, *, val
 
     Warns:
         NoDemandedPairsWarning: with ``validate``, when no pair is demanded.
+
+    Example:
+        >>> scores, labels = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0, 1, 1])
+        >>> [round(float(power_mean_rank_loss(scores, labels, exponent)), 3) for exponent in (-1, 0, 1)]
+        [1.64, 1.72, 1.801]
 
     Source: Chapter 9.
     """

@@ -4,11 +4,11 @@ r"""The ranking loss on which the whole book stands.
 
 Every demanded order :math:`s_i < s_j` puts one term :math:`e^{s_i - s_j}` inside the logarithm (Chapter 3; Su 2022,
 "CoSENT I", Scientific Spaces 8847; Sun et al. 2020, arXiv 2002.10857, eq. 1). The double sum never needs a matrix: in
-the order of the labels it is a running sum, and with few distinct labels a product of partition functions. Its gradient
+the order of the labels it is a running sum. Its gradient
 
 .. math:: \partial L/\partial s_i = \sum_j p_{ij} - \sum_k p_{ki}, \qquad p_{ij} = e^{s_i - s_j - L}
 
-comes out of the same sums, so that value and gradient cost a sort at most, and memory linear in n.
+comes out of the same sums, so that value and gradient cost one sort, and memory linear in n.
 """
 
 import math
@@ -22,12 +22,6 @@ from torch.distributed import ProcessGroup
 
 from cosent_lib.ranking.distributed import gather_items
 
-MAX_LEVELS = 8
-"""Up to this many distinct labels are handled level by level, without a sort."""
-
-SMALL = 2048
-"""Up to this many items a sort is cheaper than looking for levels."""
-
 SAFE_SPREAD = 300.0
 """Largest max(s) − min(s) for which products of two shifted exponentials stay normal float64 numbers (e^−600)."""
 
@@ -37,10 +31,10 @@ class NoDemandedPairsWarning(UserWarning):
 
 
 def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = None, validate: bool = True) -> Tensor:
-    r"""Return log(1 + Σ_{y_i < y_j} exp(s_i − s_j)), the loss that asks scores to follow the order of labels.
+    """The loss log(1 + Σ_{y_i < y_j} exp(s_i − s_j)), which asks scores to follow the order of labels.
 
-    Computed in float64 (float32 on devices that have no float64) in O(n log n) time, O(n) with at most
-    ``MAX_LEVELS`` distinct labels on the CPU, and O(n) memory. Second derivatives are supported.
+    Computed in float64 (float32 on devices that have no float64), in the time of a sort and with memory linear in n.
+    Second derivatives are supported.
 
     Args:
         scores: floating point, shape ``[n]``. Any unit: for CoSENT it is λ·cos(u, v).
@@ -63,6 +57,10 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
     Warns:
         NoDemandedPairsWarning: with ``validate``, when no pair is demanded.
 
+    Example:
+        >>> rank_loss(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0, 1, 1]))  # log(1 + e² + e¹)
+        tensor(2.4076)
+
     Source: Chapters 3, 8 and 13; Su 2022 (8847).
     """
     if validate:
@@ -79,18 +77,22 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
 
 
 def count_demanded_pairs(labels: Tensor) -> int:
-    """Return the number P of pairs (i, j) with y_i < y_j, for ``labels`` of shape ``[n]``.
+    """The number P of pairs (i, j) with y_i < y_j, for ``labels`` of shape ``[n]``.
 
     It is (n² − Σ_l n_l²)/2 for n_l items at level l. Reads the labels back from the device.
+
+    Example:
+        >>> count_demanded_pairs(torch.tensor([0.0, 0.0, 1.0, 0.5]))
+        5
     """
     counts = labels.unique(return_counts=True)[1].tolist()
     return (labels.numel() ** 2 - sum(count**2 for count in counts)) // 2
 
 
 def demanded_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pairs (i, j) with y_i < y_j one by one: all i, and all j, each ``[P]``, for ``labels`` ``[n]``.
+    """The pairs (i, j) with y_i < y_j one by one: all i, and all j, each ``[P]``, for ``labels`` ``[n]``.
 
-    Time and memory grow with n². Where their number is enough, see :func:`count_demanded_pairs`.
+    Time and memory grow with n². Where their number is enough, see :func:`cosent_lib.count_demanded_pairs`.
 
     Example:
         >>> low, high = demanded_pairs(torch.tensor([0.0, 1.0, 0.5]))
@@ -102,18 +104,23 @@ def demanded_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inversion_bound(loss: Tensor | float, labels: Tensor) -> float:
-    r"""Return Σ/P = (e^loss − 1)/P, an upper bound of the share of demanded pairs in wrong order (1 − AUC).
+    """The upper bound Σ/P = (e^loss − 1)/P of the share of demanded pairs in wrong order (1 − AUC).
 
     Unlike the loss, it does not grow with the batch, so it can be compared between batches. It holds because every
     pair in wrong order (ties included) contributes at least 1 to Σ.
 
     Args:
-        loss: a value of :func:`rank_loss` (natural logarithm).
+        loss: a value of :func:`cosent_lib.rank_loss` (natural logarithm).
         labels: the labels it was computed from, shape ``[n]``.
 
     Returns:
         The bound, a number ≥ 0 (above 1 it says nothing); NaN when the labels demand no pair, infinite when e^loss
         overflows.
+
+    Example:
+        >>> labels = torch.tensor([0, 1, 1])
+        >>> round(inversion_bound(rank_loss(torch.tensor([1.0, 2.0, 3.0]), labels), labels), 4)  # (e⁻¹ + e⁻²)/2
+        0.2516
 
     Source: Chapter 3.
     """
@@ -158,8 +165,6 @@ def _value_and_gradient(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
         return _by_log_sums(s, labels)  # branches on no value: no synchronisation, no graph break
     if s.numel() < 2:
         return s.new_zeros(()), torch.zeros_like(s)
-    if s.numel() > SMALL and (levels := _few_levels(labels)) is not None:
-        return _by_level(s, labels, levels)
     if float(s.max() - s.min()) <= SAFE_SPREAD:
         return _by_running_sums(s, labels)
     return _by_log_sums(s, labels)
@@ -201,36 +206,6 @@ def _by_running_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return s.new_tensor(value), torch.from_numpy(gradient)
 
 
-def _by_level(s: Tensor, labels: Tensor, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """One pair of partition functions a level: Σ = Σ_{a<b} Z_a⁺·Z_b⁻ (binary: Z_neg·Z_pos). No sort, any spread."""
-    masks = [labels == level for level in levels]
-    members = [s[mask] for mask in masks]
-    log_up = torch.stack([member.logsumexp(0) for member in members])  # log Σ_l e^{s}
-    log_down = torch.stack([(-member).logsumexp(0) for member in members])  # log Σ_l e^{−s}
-    nothing = s.new_full((1,), -math.inf)
-    below = torch.cat([nothing, log_up.logcumsumexp(0)[:-1]])
-    above = torch.cat([log_down.flip(0).logcumsumexp(0).flip(0)[1:], nothing])
-    value = torch.logaddexp((log_up + above).logsumexp(0), s.new_zeros(()))
-    gradient = torch.full_like(s, math.nan)  # what is at no level has a label that is not a number
-    for mask, member, log_below, log_above in zip(masks, members, below, above, strict=True):
-        gradient[mask] = (member + log_above - value).exp() - (log_below - member - value).exp()
-    return value, gradient
-
-
-def _few_levels(labels: Tensor) -> list[Tensor] | None:
-    """Return the distinct labels in rising order, or None beyond ``MAX_LEVELS`` of them; never sorts them all."""
-    if labels[: 8 * MAX_LEVELS].unique().numel() > MAX_LEVELS:
-        return None  # continuous labels show themselves in the first few
-    levels: list[Tensor] = []
-    rest = labels
-    while rest.numel() > 0:
-        if len(levels) == MAX_LEVELS:
-            return None
-        levels.append(rest.min())
-        rest = rest[rest > levels[-1]]
-    return levels
-
-
 def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
     """For sorted labels, the first position of each item's level and the first position after it; both ``[n]``."""
     n = sorted_labels.numel()
@@ -244,7 +219,7 @@ def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def compute_dtype(scores: Tensor) -> torch.dtype:
-    """Return the type to compute in: float64 costs little on n numbers; Apple's MPS is the one backend without it."""
+    """The type to compute in: float64 costs little on n numbers; Apple's MPS is the one backend without it."""
     return torch.float32 if scores.device.type == "mps" else torch.float64
 
 

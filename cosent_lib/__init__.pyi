@@ -34,12 +34,14 @@ from .losses.order import CoSENTLoss as CoSENTLoss
 from .losses.order import MultipleNegativesRankingLoss as MultipleNegativesRankingLoss
 from .losses.order import PairwiseLogisticLoss as PairwiseLogisticLoss
 from .losses.order import PowerMeanLoss as PowerMeanLoss
+from .losses.order import ScaledLoss as ScaledLoss
 from .losses.sentence_bert import SoftmaxLoss as SoftmaxLoss
 from .ranking.power_mean import power_mean_rank_loss as power_mean_rank_loss
 from .ranking.rank_loss import NoDemandedPairsWarning as NoDemandedPairsWarning
 from .ranking.rank_loss import count_demanded_pairs as count_demanded_pairs
 from .ranking.rank_loss import inversion_bound as inversion_bound
 from .ranking.rank_loss import rank_loss as rank_loss
+from .ranking.scale import NoScaleHelps as NoScaleHelps
 from .ranking.scale import ScaleReport as ScaleReport
 from .ranking.scale import scale_report as scale_report
 from .ranking.scale import suggest_scale as suggest_scale

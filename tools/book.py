@@ -77,7 +77,8 @@ def stage(folder: Path) -> Path:
     for page in sorted(CHAPTERS.glob("*.md")):
         shutil.copyfile(page, folder / "chapters" / page.name)
     (folder / "_ext").mkdir()
-    shutil.copyfile(ROOT / "tools" / "sphinx_pages.py", folder / "_ext" / "sphinx_pages.py")
+    for extension in sorted((ROOT / "tools").glob("sphinx_*.py")):
+        shutil.copyfile(extension, folder / "_ext" / extension.name)
     vendor_mathjax(folder / "_vendor" / "_static" / "vendor" / "mathjax")
     return folder / "chapters"
 

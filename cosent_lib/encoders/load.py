@@ -42,7 +42,7 @@ def load_encoder(
     - a hub id "owner/name". Option ``revision``. For checkpoints ``pooling`` is "mean" and ``max_length`` 128
       unless given, whatever else the checkpoint may recommend.
 
-    Poolings: "cls", "mean", "max", "first_last_mean" (see :func:`cosent_lib.encoders.pooling.pool`). ``texts`` and
+    Poolings: "cls", "mean", "max", "first_last_mean" (see ``cosent_lib.encoders.pooling.pool``). ``texts`` and
     ``seed`` are not used by encoders that are already trained; any other option that an encoder does not
     have is a ``ValueError``, as are an unknown name and an encoder that cannot be had
     (:class:`EncoderUnavailable`).

@@ -36,7 +36,7 @@ def cosine_scores(
 
     Args:
         encoder: texts → vectors; only its ``encode`` is used.
-        pairs: see :func:`pair_columns`.
+        pairs: a ``Dataset``, ``DataFrame`` or mapping with the columns ``sentence1``, ``sentence2``, ``score``.
         batch_size: handed to ``encode``.
         progress: handed to ``encode``.
 
@@ -86,7 +86,7 @@ def evaluate(
 
     Args:
         encoder: texts → vectors.
-        pairs: what is judged; see :func:`pair_columns`.
+        pairs: what is judged, with the columns ``sentence1``, ``sentence2``, ``score``.
         threshold_pairs: other pairs (validation) on which a decision threshold is fitted.
         batch_size: of encoding.
         progress: of encoding.
@@ -132,7 +132,7 @@ def evaluate_classifier(
     Args:
         encoder: texts → vectors.
         loss: the trained :class:`cosent_lib.SoftmaxLoss`.
-        pairs: see :func:`pair_columns`.
+        pairs: a ``Dataset``, ``DataFrame`` or mapping with the columns ``sentence1``, ``sentence2``, ``score``.
         batch_size: of encoding.
         progress: of encoding.
 
@@ -176,7 +176,7 @@ def evaluate_retrieval(
 
     Args:
         encoder: texts → vectors.
-        pairs: see :func:`pair_columns`.
+        pairs: a ``Dataset``, ``DataFrame`` or mapping with the columns ``sentence1``, ``sentence2``, ``score``.
         ks: the k of recall@k.
         batch_size: of encoding.
         chunk: queries compared with the corpus at once.

@@ -228,12 +228,13 @@ class PowerMeanLoss(ScaledLoss):
 
 
 class AnglELoss(ScaledLoss):
-    """AnglE's angle term: :func:`rank_loss` of λ·|cos(u, v) + sin(u, v)|.
+    """AnglE's angle term: :func:`rank_loss` of ``λ·|cos(u, v) + sin(u, v)|``.
 
     The first and second half of a vector are the real and imaginary parts of a complex one; with z = u·conj(v), cos
     and sin are the sums of the real and the imaginary parts of z over ‖u‖‖v‖. This is the form of the authors' code and
     of sentence-transformers, not of the paper's eq. 7 (which lacks a minus): it is a similarity, not symmetric in u and
-    v, and the same for v and −v: √2·|cos(u, Tv)|, where T turns every complex coordinate by 45° (Proposition 12.1).
+    v, and the same for v and −v: ``√2·|cos(u, Tv)|``, where T turns every complex coordinate by 45° (Proposition
+    12.1).
 
     Source: Li & Li 2023 (arXiv 2309.12871); Chapter 12.
     """

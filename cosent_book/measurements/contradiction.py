@@ -1,18 +1,21 @@
 """How hard each loss pulls at training pairs that carry both labels, of which one must be wrong (chapter 8)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from numpy.typing import NDArray
+from torch import Tensor
 
+from cosent_book.measurements.pairs import normalised
 from cosent_book.measurements.registry import Data, measurement
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from cosent_book.measurements.training import train_static
+from cosent_book.pushes import push
+from cosent_lib.data.alterations import altered
+from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.ranking.rank_loss import demanded_pairs, rank_loss
 
 
 @measurement([{"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}])
@@ -37,23 +40,21 @@ def contradiction_pull(
         dict: ``rows``, one for each loss and seed: ``loss``, ``seed``, ``share`` of the training pairs that contradict
         another, and ``pull``, their share of the sum of all absolute gradients.
     """
-    from cosent_lib.data.alterations import altered
-
     rows = []
     for seed in seeds:
         pairs = altered(data.load(task, "train"), {"take": take}, seed)
         wrong = contradicting(pairs)
         for loss in ("cosent", "ranknet"):
-            pull = _pull_share(_trained_cosines(pairs, loss, scale, batch_size, seed), pairs, wrong, loss, scale,
-                               batch_size, seed)  # fmt: skip
+            settings = {"loss": loss, "scale": scale}
+            encoder = train_static(pairs, settings, seed, epochs=1, batch_size=batch_size).encoder
+            scores = scale * torch.from_numpy(cosine_scores(encoder, pairs))
+            pull = _pull_share(scores, torch.tensor(pairs["score"][:]), torch.from_numpy(wrong), loss, batch_size, seed)
             rows.append({"loss": loss, "seed": seed, "share": float(wrong.mean()), "pull": pull})
     return {"rows": rows}
 
 
 def contradicting(pairs: Dataset) -> NDArray[np.bool_]:
     """For each row whether the same two texts, order ignored, occur with another label too; ``[n]``."""
-    from cosent_book.measurements.pairs import normalised
-
     keys = [
         tuple(sorted(map(normalised, both)))
         for both in zip(pairs["sentence1"][:], pairs["sentence2"][:], strict=True)
@@ -64,43 +65,24 @@ def contradicting(pairs: Dataset) -> NDArray[np.bool_]:
     return np.array([len(labels[key]) > 1 for key in keys])
 
 
-def _trained_cosines(pairs: Dataset, loss: str, scale: float, batch_size: int, seed: int) -> torch.Tensor:
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import cosine_scores
-    from cosent_lib.losses.make import make_loss
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
-    encoder = load_encoder("static", [*pairs["sentence1"][:], *pairs["sentence2"][:]], seed=seed)
-    config = TrainingConfig(epochs=1, batch_size=batch_size, seed=seed, device="cpu", progress=False)
-    train(encoder, make_loss(loss, encoder, scale=scale), pairs, config)
-    return torch.from_numpy(cosine_scores(encoder, pairs))
-
-
-def _pull_share(
-    cosines: torch.Tensor, pairs: Dataset, wrong: NDArray[np.bool_], loss: str, scale: float, batch_size: int, seed: int
-) -> float:
-    """The share of the absolute gradients that goes to the pairs marked ``wrong``, over all batches of an epoch."""
-    labels, marked = torch.tensor(pairs["score"][:]), torch.from_numpy(wrong)
+def _pull_share(scores: Tensor, labels: Tensor, wrong: Tensor, loss: str, batch_size: int, seed: int) -> float:
+    """The share of the absolute gradients that goes to the items marked ``wrong``, over all batches of an epoch."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     on_wrong, total = 0.0, 0.0
     for rows in order.split(batch_size):
-        pull = pulls(scale * cosines[rows], labels[rows], mean_of_logs=loss == "ranknet")
-        on_wrong += float(pull[marked[rows]].sum())
+        pull = pulls(scores[rows], labels[rows], mean_of_logs=loss == "ranknet")
+        on_wrong += float(pull[wrong[rows]].sum())
         total += float(pull.sum())
     return on_wrong / total
 
 
-def pulls(scores: torch.Tensor, labels: torch.Tensor, mean_of_logs: bool) -> torch.Tensor:
+def pulls(scores: Tensor, labels: Tensor, mean_of_logs: bool) -> Tensor:
     """Absolute gradient on each score, ``[n]``: of `rank_loss`, or of the mean of log(1 + e^{s_i − s_j})."""
-    from cosent_lib.ranking.rank_loss import rank_loss
 
-    s = scores.detach().double().requires_grad_()
+    def mean(s: Tensor, y: Tensor) -> Tensor:
+        low, high = demanded_pairs(y)
+        return torch.nn.functional.softplus(s[low] - s[high]).mean()
+
     if bool((labels == labels[0]).all()):
-        return torch.zeros_like(s)
-    if mean_of_logs:
-        value = torch.nn.functional.softplus((s[:, None] - s[None, :])[labels[:, None] < labels[None, :]]).mean()
-    else:
-        value = rank_loss(s, labels)
-    (gradient,) = torch.autograd.grad(value, s)
-    return gradient.abs()
+        return torch.zeros_like(scores, dtype=torch.float64)
+    return push(mean if mean_of_logs else rank_loss, scores.double(), labels).abs()

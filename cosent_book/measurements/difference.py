@@ -1,13 +1,17 @@
 """How far a difference between two losses would move on another sample of test pairs (chapter 9)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.records import load_records
+from cosent_book.suites.plan import rows as rows_of
+from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.evaluation.intervals import bootstrap_difference
+from cosent_lib.evaluation.metrics import spearman
+from cosent_lib.runs.perform import perform
 
 PAIRED = {"base": "Sentence-BERT, 2 classes", "rows": ["CoSENT, λ = 20", "CoSENT, λ suggested", "RankNet, λ tuned"]}
 TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
@@ -32,13 +36,6 @@ def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str],
         ValueError: a label that `main` does not have for this task with the static encoder, or whose settings are not
             chosen yet.
     """
-    from cosent_book.records import load_records
-    from cosent_book.suites.plan import rows as rows_of
-    from cosent_lib.evaluation.evaluate import cosine_scores
-    from cosent_lib.evaluation.intervals import bootstrap_difference
-    from cosent_lib.evaluation.metrics import spearman
-    from cosent_lib.runs.perform import perform
-
     recorded = load_records("main")
     declared = {
         row.label: run

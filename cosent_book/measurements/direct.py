@@ -4,20 +4,23 @@ Functions of data and arguments, with plain JSON results.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
 
 from cosent_book.measurements.registry import Data, measurement
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
+from cosent_book.measurements.training import train_static
+from cosent_lib.data.alterations import altered
+from cosent_lib.data.columns import pair_columns
+from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.evaluation.metrics import spearman
 
 DIRECT = ["cosine_linear", "cosine_squared", "cosine_margin"]
 
 
-def with_equal_weights(pairs: "Dataset") -> "Dataset":
+def with_equal_weights(pairs: Dataset) -> Dataset:
     """Return the pairs with the rarer label repeated until both labels have the same number of rows.
 
     Raises:
@@ -32,9 +35,7 @@ def with_equal_weights(pairs: "Dataset") -> "Dataset":
 
 
 @measurement([{"task": "atec", "losses": DIRECT, "seeds": [0, 1, 2], "steps": 376}])
-def label_weights(
-    data: "Data", *, task: str, losses: Sequence[str], seeds: Sequence[int], steps: int
-) -> dict[str, Any]:
+def label_weights(data: Data, *, task: str, losses: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Any]:
     """Train each loss on labelled and on random negatives, with the labels as they are and with equal weights.
 
     The encoder is ``static``; every run has the same number of steps of 64 pairs, and keeps the checkpoint that is best
@@ -51,8 +52,6 @@ def label_weights(
         dict: ``share``, that of label 1 in train; ``rows``, one a run: ``loss``, ``negatives``, ``equal``, ``seed``,
         test ``spearman``, and mean and standard deviation of the test cosines of label 1 and of label 0.
     """
-    from cosent_lib.data.alterations import altered
-
     train_pairs, validation, test = (data.load(task, split) for split in ("train", "validation", "test"))
     rows = []
     for negatives in ("labelled", "random"):
@@ -60,28 +59,16 @@ def label_weights(
             pairs = altered(train_pairs, {} if negatives == "labelled" else {"negatives": "random"}, seed)
             for equal in (False, True):
                 chosen = with_equal_weights(pairs) if equal else pairs
+                settings = {"epochs": 1 + 64 * steps // len(chosen), "max_steps": steps, "vocabulary": train_pairs}
                 for loss in losses:
-                    judged = _trained(loss, chosen, train_pairs, validation, test, seed, steps)
-                    rows.append({"loss": loss, "negatives": negatives, "equal": equal, "seed": seed, **judged})
+                    encoder = train_static(chosen, {"loss": loss}, seed, validation=validation, **settings).encoder
+                    row = {"loss": loss, "negatives": negatives, "equal": equal, "seed": seed}
+                    rows.append(row | _judged(encoder, test))
     return {"share": float(np.mean(train_pairs["score"][:])), "rows": rows}
 
 
-def _trained(
-    name: str, pairs: "Dataset", texts_of: "Dataset", validation: "Dataset", test: "Dataset", seed: int, steps: int
-) -> dict[str, float]:
-    """One run: test Spearman, and where the test cosines of either label stand."""
-    from cosent_lib.data.columns import pair_columns
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import cosine_scores
-    from cosent_lib.evaluation.metrics import spearman
-    from cosent_lib.losses.make import make_loss
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
-    encoder = load_encoder("static", [*texts_of["sentence1"][:], *texts_of["sentence2"][:]], seed=seed)
-    epochs = 1 + 64 * steps // len(pairs)
-    config = TrainingConfig(epochs=epochs, max_steps=steps, seed=seed, progress=False)
-    train(encoder, make_loss(name, encoder), pairs, config, validation)
+def _judged(encoder: SentenceEncoder, test: Dataset) -> dict[str, float]:
+    """Test Spearman, and where the test cosines of either label stand."""
     cosines, labels = cosine_scores(encoder, test), pair_columns(test).labels
     stands = {
         f"{what}_{label}": float(compute(cosines[labels == label]))
@@ -92,9 +79,7 @@ def _trained(
 
 
 @measurement([{"task": "bq", "losses": DIRECT, "seeds": [0, 1, 2], "epochs": 10}])
-def long_training(
-    data: "Data", *, task: str, losses: Sequence[str], seeds: Sequence[int], epochs: int
-) -> dict[str, Any]:
+def long_training(data: Data, *, task: str, losses: Sequence[str], seeds: Sequence[int], epochs: int) -> dict[str, Any]:
     """Train each loss for many epochs and follow validation Spearman, to see whether more training undoes it.
 
     Args:
@@ -107,18 +92,10 @@ def long_training(
     Returns:
         dict: ``rows``, one a run: ``loss``, ``seed``, and ``spearman`` after each epoch.
     """
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.losses.make import make_loss
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
     pairs, validation = (data.load(task, split) for split in ("train", "validation"))
-    texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     rows = []
     for loss in losses:
         for seed in seeds:
-            encoder = load_encoder("static", texts, seed=seed)
-            config = TrainingConfig(epochs=epochs, seed=seed, progress=False)
-            followed = train(encoder, make_loss(loss, encoder), pairs, config, validation).evaluations
-            rows.append({"loss": loss, "seed": seed, "spearman": followed["spearman"].tolist()})
+            followed = train_static(pairs, {"loss": loss}, seed, validation=validation, epochs=epochs).result
+            rows.append({"loss": loss, "seed": seed, "spearman": followed.evaluations["spearman"].tolist()})
     return {"rows": rows}

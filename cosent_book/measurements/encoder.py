@@ -3,8 +3,6 @@
 Each is called by :func:`cosent_book.measurements.registry.measured` and returns plain JSON values. Source: Chapter 5.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.measurements.training import texts_of
 from cosent_lib.data.columns import PairColumns, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.geometry import geometry, whitening
@@ -117,7 +116,7 @@ def whitening_after_training(
     """
     pairs, test = data.load(task, "train"), data.load(task, "test")
     columns, sample = pair_columns(test), _sample(pair_columns(pairs))
-    model = load_encoder(encoder, [*pairs[:]["sentence1"], *pairs[:]["sentence2"]], seed=seed)
+    model = load_encoder(encoder, texts_of(pairs), seed=seed)
     before = _state_of(model, columns, sample)
     config = TrainingConfig(batch_size=batch_size, epochs=epochs, seed=seed, progress=False)
     train(model, make_loss(loss, model, **options), pairs, config, validation=data.load(task, "validation"))
@@ -143,7 +142,7 @@ def cone_along_training(
     found: dict[str, Any] = {name: [] for name in ("mean_cosine", "std_cosine", "auc", "loss", "start_auc")}
     for seed in seeds:
         model = load_encoder(
-            "small", [*pairs[:]["sentence1"], *pairs[:]["sentence2"]],
+            "small", texts_of(pairs),
             dim=32, layers=1, vocabulary_size=500, max_length=32, seed=seed,
         )  # fmt: skip
         found["start_auc"].append(evaluate(model, pairs.select(range(min(1000, len(pairs)))))["auc"])

@@ -1,22 +1,22 @@
 """What AnglE's score owes to its parts, what a true angle would do, and what the weight of a sum does (chapter 12)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.measurements.training import train_static
+from cosent_lib.data.alterations import altered
+from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.evaluation.evaluate import evaluate, evaluate_retrieval
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.order import ScaledLoss
 from cosent_lib.ranking.rank_loss import rank_loss
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 
 SCORES: list[dict[str, Any]] = [
     *({"form": form, "scale": 5.0} for form in ("cosine", "absolute", "turned", "both", "angle")),
@@ -109,11 +109,8 @@ def score_forms(
     rows = []
     for seed in seeds:
         for setting in settings:
-
-            def loss(encoder: Any, setting: Mapping[str, Any] = setting) -> FormLoss:
-                return FormLoss(**setting)
-
-            rows.append({**setting, "seed": seed, **_trained(pairs, test, loss, seed, epochs)})
+            encoder = train_static(pairs, partial(_form_loss, setting), seed, epochs=epochs).encoder
+            rows.append({**setting, "seed": seed, **_judged(encoder, test)})
     return {"rows": rows}
 
 
@@ -145,36 +142,23 @@ def sum_weights(
         dict: ``rows``, one a run: ``weight`` (None: in-batch negatives alone; 0: CoSENT alone), ``seed``, test
         ``spearman``, and ``mrr`` of retrieval on test.
     """
-    from cosent_lib.data.alterations import altered
-    from cosent_lib.losses.make import make_loss
-
     pairs, test = data.load(task, "train"), data.load(task, "test")
-    alone = {0.0: "cosent", None: "mnrl"}
+    both = {"loss": "cosent+mnrl", **{f"{part}_scale": scale for part, scale in scales.items()}}
+    losses: dict[float | None, dict[str, Any]] = {0.0: {"loss": "cosent", "scale": scales["cosent"]}}
+    losses |= {weight: {**both, "mnrl_weight": float(weight)} for weight in weights}
+    losses |= {None: {"loss": "mnrl", "scale": scales["mnrl"]}}
     rows = []
     for seed in seeds:
         chosen = altered(pairs, {} if take is None else {"take": take}, seed)
-        for weight in (0.0, *weights, None):
-
-            def loss(encoder: Any, weight: float | None = weight) -> Any:
-                if weight in alone:
-                    return make_loss(alone[weight], encoder, scale=scales[alone[weight]])
-                options = {f"{part}_scale": scale for part, scale in scales.items()}
-                return make_loss("cosent+mnrl", encoder, mnrl_weight=float(weight or 0), **options)
-
-            rows.append({"weight": weight, "seed": seed, **_trained(chosen, test, loss, seed, epochs)})
+        for weight, loss in losses.items():
+            encoder = train_static(chosen, loss, seed, epochs=epochs).encoder
+            rows.append({"weight": weight, "seed": seed, **_judged(encoder, test)})
     return {"rows": rows}
 
 
-def _trained(
-    pairs: Dataset, test: Dataset, loss: Callable[[Any], torch.nn.Module], seed: int, epochs: int
-) -> dict[str, float]:
-    """Train a static encoder with ``loss(encoder)``; its Spearman and MRR on ``test``."""
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import evaluate, evaluate_retrieval
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
+def _form_loss(setting: Mapping[str, Any], _: SentenceEncoder) -> FormLoss:
+    return FormLoss(**setting)
 
-    encoder = load_encoder("static", [*pairs["sentence1"][:], *pairs["sentence2"][:]], seed=seed)
-    config = TrainingConfig(epochs=epochs, seed=seed, device="cpu", progress=False)
-    train(encoder, loss(encoder), pairs, config)
+
+def _judged(encoder: SentenceEncoder, test: Dataset) -> dict[str, float]:
     return {"spearman": evaluate(encoder, test)["spearman"], "mrr": evaluate_retrieval(encoder, test)["mrr"]}

@@ -1,24 +1,27 @@
-"""Whose gradient moves when labels are wrong: the pull on flipped pairs along training (chapter 9)."""
+"""Whose gradient moves when labels are wrong, and what becomes of the pairs that carry them (chapter 9).
 
-from __future__ import annotations
+Both measurements flip a share of the training labels, train, and look along the way: the one at the pull on the
+flipped pairs, the other at where they stand.
+"""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.measurements.training import train_static
+from cosent_lib.data.alterations import altered
 from cosent_lib.encoders.base import SentenceEncoder
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from torch import nn
-
+from cosent_lib.evaluation.evaluate import cosine_scores, evaluate
+from cosent_lib.evaluation.metrics import concordance
+from cosent_lib.ranking.rank_loss import demanded_pairs
+from cosent_lib.training.setup import Watch
 
 LOOKED_AT = 100  # batches of training pairs
-
 
 FLIPPED: list[dict[str, Any]] = [
     *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
@@ -27,6 +30,8 @@ FLIPPED: list[dict[str, Any]] = [
 BUDGETS: dict[str, dict[str, Any]] = {
     "bq": {"epochs": 5}, "atec": {"epochs": 3}, "lcqmc": {"epochs": 1, "take": 64_000}
 }  # fmt: skip
+
+Look = Callable[[SentenceEncoder, Mapping[str, Any]], Mapping[str, float]]
 
 
 @measurement(
@@ -65,17 +70,111 @@ def pull_on_flipped(
         share of the training pairs looked at), ``pull`` (their share of all weight), ``effective_share`` (of the
         demanded pairs of a batch, (Σw)²/(P·Σw²): 1 where all pull alike), ``spearman`` on validation.
     """
-    from cosent_lib.data.alterations import altered
 
-    rows = []
+    def look(clean: Dataset, noisy: Dataset, seed: int) -> Look:
+        order = np.random.default_rng(seed).permutation(len(noisy))[: LOOKED_AT * batch_size]
+        seen = noisy.select(order)
+        labels = torch.tensor(seen["score"][:])
+        wrong = labels != torch.tensor(clean.select(order)["score"][:])
+
+        def pulls(encoder: SentenceEncoder, loss: Mapping[str, Any]) -> Mapping[str, float]:
+            scores = loss["scale"] * torch.from_numpy(cosine_scores(encoder, seen))
+            return pull_shares(scores, labels, wrong, loss.get("exponent"), batch_size)
+
+        return pulls
+
+    budget: dict[str, Any] = {"epochs": epochs, "take": take, "batch_size": batch_size}
+    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: epochs * steps // points, **budget)
+    return {"rows": [{name: value for name, value in row.items() if name != "epoch"} for row in rows]}
+
+
+@measurement(
+    {"task": task, "flip": 0.3, "losses": FLIPPED[:3], "seeds": [0, 1, 2], **budget} for task, budget in BUDGETS.items()
+)
+def fate_of_flipped(
+    data: Data,
+    *,
+    task: str,
+    flip: float,
+    losses: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    epochs: int,
+    take: int | None = None,
+    batch_size: int = 64,
+    looks: int = 2,
+) -> dict[str, Any]:
+    """Flip a share of the training labels, train, and ask along the way how the training pairs stand.
+
+    Args:
+        data: where pairs come from.
+        task: a set with labels 0 and 1 and a validation split.
+        flip: the share of the labels y that become 1 − y.
+        losses: each with ``loss`` and its options, as for `make_loss`.
+        seeds: of drawing, flipping, encoder and batches.
+        epochs: passes over the training pairs.
+        take: how many training pairs, drawn without replacement; None: all.
+        batch_size: of training.
+        looks: at training pairs and validation in each epoch.
+
+    Returns:
+        dict: ``rows``, one for each loss, seed and look: its settings, ``seed``, ``epoch`` (a fraction, 0 before
+        training), ``flipped_auc`` and ``kept_auc``, the AUC of the cosines of the flipped and of all other training
+        pairs, both with respect to the *true* labels (0: every mistake is learned, 1: none), and ``spearman`` on
+        validation.
+    """
+
+    def look(clean: Dataset, noisy: Dataset, _: int) -> Look:
+        truth = np.array(clean["score"][:])
+        wrong = truth != np.array(noisy["score"][:])
+
+        def stand(encoder: SentenceEncoder, _: Mapping[str, Any]) -> Mapping[str, float]:
+            cosines = cosine_scores(encoder, noisy)
+            return {
+                "flipped_auc": concordance(cosines[wrong], truth[wrong]),
+                "kept_auc": concordance(cosines[~wrong], truth[~wrong]),
+            }
+
+        return stand
+
+    budget: dict[str, Any] = {"epochs": epochs, "take": take, "batch_size": batch_size}
+    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: steps // looks, **budget)
+    return {"rows": [{name: value for name, value in row.items() if name != "step"} for row in rows]}
+
+
+def _along_training(
+    data: Data,
+    task: str,
+    flip: float,
+    losses: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    look: Callable[[Dataset, Dataset, int], Look],
+    every: Callable[[int], int],
+    *,
+    epochs: int,
+    take: int | None,
+    batch_size: int,
+) -> Iterator[dict[str, Any]]:
+    """Flip, train, look: a row for each seed, loss and look.
+
+    ``look`` makes, from the clean and the flipped pairs and the seed, what is asked of encoder and settings; ``every``
+    says from the steps of an epoch how many lie between two looks. Each row has the settings, ``seed``, ``step``,
+    ``epoch`` (a fraction), what the look found, and ``spearman`` on validation.
+    """
     for seed in seeds:
         clean = altered(data.load(task, "train"), {} if take is None else {"take": take}, seed)
-        noisy = altered(clean, {"flip": flip}, seed)
-        validation = data.load(task, "validation")
-        for settings in losses:
-            found = _looks(clean, noisy, validation, settings, seed, epochs, batch_size, points)
-            rows += [{**settings, "seed": seed, **row} for row in found]
-    return {"rows": rows}
+        noisy, validation = altered(clean, {"flip": flip}, seed), data.load(task, "validation")
+        found, steps = look(clean, noisy, seed), -(-len(noisy) // batch_size)
+        for loss in losses:
+            result = train_static(
+                noisy, loss, seed, validation=validation, watch=_watch(found, loss, validation), epochs=epochs,
+                batch_size=batch_size, evaluation_steps=max(1, every(steps)),
+            ).result  # fmt: skip
+            for row in result.watched.to_dict("records"):
+                yield {**loss, "seed": seed, "epoch": row["step"] / steps, **{str(k): v for k, v in row.items()}}
+
+
+def _watch(look: Look, settings: Mapping[str, Any], validation: Dataset) -> Watch:
+    return lambda encoder, _: {**look(encoder, settings), "spearman": evaluate(encoder, validation)["spearman"]}
 
 
 def pair_weights(scores: Tensor, labels: Tensor, exponent: float | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,59 +189,39 @@ def pair_weights(scores: Tensor, labels: Tensor, exponent: float | None) -> tupl
         tuple: ``low`` and ``high``, the places ``[P]`` of the lower and the higher label, and ``weights`` ``[P]``: the
         derivative of the loss in s_low − s_high.
     """
-    low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+    low, high = demanded_pairs(labels)
     z = (scores[low] - scores[high]).double()
     if exponent is None:
         return low, high, torch.cat([z, z.new_zeros(1)]).softmax(0)[:-1]
     return low, high, (exponent * torch.nn.functional.softplus(z)).softmax(0) * z.sigmoid()
 
 
-def _looks(
-    clean: Dataset, noisy: Dataset, validation: Dataset, settings: Mapping[str, Any], seed: int, epochs: int,
-    batch_size: int, points: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import cosine_scores, evaluate
-    from cosent_lib.losses.make import make_loss
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
-    order = np.random.default_rng(seed).permutation(len(noisy))[: LOOKED_AT * batch_size]
-    seen = noisy.select(order)
-    labels = torch.tensor(seen["score"][:])
-    flipped = labels != torch.tensor(clean.select(order)["score"][:])
-    encoder = load_encoder("static", [*noisy["sentence1"][:], *noisy["sentence2"][:]], seed=seed)
-
-    def watch(encoder: SentenceEncoder, loss: nn.Module) -> dict[str, float | None]:
-        scores = settings["scale"] * torch.from_numpy(cosine_scores(encoder, seen))
-        found = _looked(scores, labels, flipped, settings.get("exponent"), batch_size)
-        return {**found, "spearman": evaluate(encoder, validation)["spearman"]}
-
-    steps = epochs * -(-len(noisy) // batch_size)
-    config = TrainingConfig(
-        epochs=epochs, batch_size=batch_size, seed=seed, device="cpu", progress=False,
-        evaluation_steps=max(1, steps // points),
-    )  # fmt: skip
-    options = {name: value for name, value in settings.items() if name != "loss"}
-    result = train(encoder, make_loss(settings["loss"], encoder, **options), noisy, config, validation, watch=watch)
-    return [{str(name): value for name, value in row.items()} for row in result.watched.to_dict("records")]
-
-
-def _looked(
-    scores: Tensor, labels: Tensor, flipped: Tensor, exponent: float | None, batch_size: int
+def pull_shares(
+    scores: Tensor, labels: Tensor, wrong: Tensor, exponent: float | None, batch_size: int
 ) -> dict[str, float]:
-    """Shares over all batches; for ``pull`` a batch counts by the weight it has in the gradient."""
-    on_flipped, total, effective = 0.0, 0.0, []
+    """The share of pairs with a wrong label, ``flipped``, and their share of the weight, ``pull``.
+
+    Args:
+        scores: ``[n]``.
+        labels: ``[n]``, some of them wrong.
+        wrong: which of them, ``[n]``.
+        exponent: as in `pair_weights`.
+        batch_size: so many items are compared with one another; a batch counts by its weight in the gradient.
+
+    Returns:
+        dict: beside the two ``effective_share``, as in `pull_on_flipped`, the mean over batches.
+    """
+    on_wrong, total, effective = 0.0, 0.0, []
     for rows in torch.arange(len(labels)).split(batch_size):
         low, high, weights = pair_weights(scores[rows], labels[rows], exponent)
         if weights.numel() == 0:
             continue
-        wrong = (flipped[rows][low].double() + flipped[rows][high].double()) / 2
-        on_flipped += float((weights * wrong).sum())
+        carried = (wrong[rows][low].double() + wrong[rows][high].double()) / 2
+        on_wrong += float((weights * carried).sum())
         total += float(weights.sum())
         effective.append(float(weights.sum() ** 2 / (weights.numel() * (weights**2).sum())))
     return {
-        "flipped": float(flipped.double().mean()),
-        "pull": on_flipped / total,
+        "flipped": float(wrong.double().mean()),
+        "pull": on_wrong / total,
         "effective_share": float(np.mean(effective)),
     }

@@ -3,26 +3,23 @@
 The functions that take ``data`` are measurements (`cosent_book.measurements.registry`): they return plain JSON values.
 """
 
-from __future__ import annotations
-
 import itertools
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from cosent_book.measurements.registry import Data, measurement
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.intervals import bootstrap_interval
 from cosent_lib.evaluation.metrics import concordance, spearman
 from cosent_lib.evaluation.report import columns_of, summarise
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
+from cosent_lib.evaluation.retrieval import ranks_of_partners
 
 PERCENTILES = (10, 25, 50, 75, 90)
 HIGH, LOW = 0.8, 0.2  # labels from HIGH on count as positives, up to LOW as negatives; with labels 0 and 1, all
@@ -211,8 +208,6 @@ def compared_scores(data: Data, *, task: str, split: str) -> dict[str, Any]:
         dict: ``labels``; ``scores``, model → one a pair, to five decimals; ``ranks``, model → for each text with
         a partner (a pair labelled ½ or more) the rank of its first; ``corpus``, the number of distinct texts.
     """
-    from cosent_lib.encoders.load import load_encoder
-
     pairs = data.load(task, split)
     columns = columns_of(pairs)
     texts = list(dict.fromkeys([*columns.sentence1, *columns.sentence2]))
@@ -261,8 +256,6 @@ def _cosines(vectors: NDArray[np.float64], pairs: Dataset, texts: list[str]) -> 
 
 def _first_ranks(vectors: NDArray[np.float64], pairs: Dataset, texts: list[str]) -> list[int]:
     """For each text with a partner, the rank of the first one found, as `evaluate_retrieval` counts."""
-    from cosent_lib.evaluation.retrieval import ranks_of_partners
-
     row = {text: number for number, text in enumerate(texts)}
     partners: dict[int, set[int]] = defaultdict(set)
     for first, second, label in zip(*columns_of(pairs), strict=True):

@@ -1,21 +1,22 @@
 """Whether Sentence-BERT's cosine follows its classifier: the sign of the weights on |u − v| decides (chapter 7)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.measurements.training import static_encoder, train_static
+from cosent_lib.data.alterations import altered
+from cosent_lib.data.columns import pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.geometry import geometry
+from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
 from cosent_lib.losses.sentence_bert import FEATURES, SoftmaxLoss
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 
 DEFAULT = FEATURES[:3]  # u, v, |u-v|
 
@@ -97,29 +98,27 @@ def classifier_starts(
         dict: ``rows``, one a run, see `_judged`, with ``seed``, ``start``, ``features``; ``untrained``, the Spearman
         and AUC of the untrained cosine with the first seed.
     """
-    from cosent_lib.data.alterations import altered
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import evaluate
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
     pairs, validation, test = (data.load(task, split) for split in ("train", "validation", "test"))
     rows: list[dict[str, Any]] = []
     untrained: dict[str, float] = {}
     for seed in seeds:
         chosen = altered(pairs, {} if take is None else {"take": take}, seed)
-        texts = [*chosen["sentence1"][:], *chosen["sentence2"][:]]
+        if not untrained:
+            start = evaluate(static_encoder(chosen, seed), test)
+            untrained = {name: start[name] for name in ("spearman", "auc")}
         for setting in settings:
-            features = tuple(setting.get("features", DEFAULT))
-            encoder = load_encoder("static", texts, seed=seed)
-            untrained = untrained or {name: evaluate(encoder, test)[name] for name in ("spearman", "auc")}
-            loss = SoftmaxLoss(encoder.dim, num_labels, features, seed)
-            if setting.get("start") is not None:
-                start_difference_weights(loss, setting["start"])
-            train(encoder, loss, chosen, TrainingConfig(epochs=epochs, seed=seed, progress=False), validation)
-            row = {"seed": seed, "start": setting.get("start"), "features": list(features)}
-            rows.append(row | _judged(encoder, loss, test))
+            make = partial(_classifier, setting, num_labels, seed)
+            encoder, loss, _ = train_static(chosen, make, seed, validation=validation, epochs=epochs)
+            row = {"seed": seed, "start": setting.get("start"), "features": list(setting.get("features", DEFAULT))}
+            rows.append(row | _judged(encoder, cast("SoftmaxLoss", loss), test))
     return {"rows": rows, "untrained": untrained}
+
+
+def _classifier(setting: Mapping[str, Any], num_labels: int, seed: int, encoder: SentenceEncoder) -> SoftmaxLoss:
+    loss = SoftmaxLoss(encoder.dim, num_labels, tuple(setting.get("features", DEFAULT)), seed)
+    if setting.get("start") is not None:
+        start_difference_weights(loss, setting["start"])
+    return loss
 
 
 def _judged(encoder: SentenceEncoder, loss: SoftmaxLoss, test: Dataset) -> dict[str, float | None]:
@@ -130,10 +129,6 @@ def _judged(encoder: SentenceEncoder, loss: SoftmaxLoss, test: Dataset) -> dict[
     of different sentences; the median length of u − v where the label is at least ½ (``near_1``), and below
     (``near_0``).
     """
-    from cosent_lib.data.columns import pair_columns
-    from cosent_lib.encoders.geometry import geometry
-    from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
-
     columns = pair_columns(test)
     classifier = evaluate_classifier(encoder, loss, test)
     texts = list(dict.fromkeys([*columns.first, *columns.second]))

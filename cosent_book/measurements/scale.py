@@ -1,19 +1,19 @@
 """What λ suits real encoders and sets, before training and as the training pairs grow in number (chapter 8)."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from datasets import Dataset
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_book.measurements.training import static_encoder, texts_of, train_static
+from cosent_lib.data.alterations import altered
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.load import load_encoder
+from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.evaluation.metrics import score_metrics
 from cosent_lib.ranking.scale import ScaleReport, scale_report
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 
 TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
 ENCODERS = {"static": TASKS, "small": TASKS[:3], "minilm": TASKS[:1]}
@@ -36,11 +36,9 @@ def untrained_scale(data: Data, *, task: str, encoder: str, seed: int = 0) -> di
     Raises:
         ValueError: no λ is best, because the cosines run against the labels or order all of them.
     """
-    from cosent_lib.encoders.load import load_encoder
-
     pairs, validation = data.load(task, "train"), data.load(task, "validation")
     options: dict[str, Any] = {} if encoder == "minilm" else {"seed": seed}
-    cosines, report = _reported(load_encoder(encoder, _texts(pairs), **options), validation)
+    cosines, report = _reported(load_encoder(encoder, texts_of(pairs), **options), validation)
     return {
         "mean": float(cosines.mean()),
         "deviation": float(cosines.std()),
@@ -72,48 +70,28 @@ def scale_by_size(
     Raises:
         ValueError: more pairs than there are.
     """
-    from cosent_lib.data.alterations import altered
-
     pairs, validation = data.load(task, "train"), data.load(task, "validation")
     rows = []
     for size in sizes:
         for seed in seeds:
             taken = altered(pairs, {"take": size}, seed)
+            before = _reported(static_encoder(taken, seed), validation)[1].scale
             for scale in scales:
-                row = _trained_row(taken, validation, loss, scale, seed)
-                rows.append({"pairs": size, "scale": scale, "seed": seed, **row})
+                encoder = train_static(taken, {"loss": loss, "scale": scale}, seed, epochs=1).encoder
+                cosines, after = _reported(encoder, validation)
+                row: dict[str, Any] = {"pairs": size, "scale": scale, "seed": seed}
+                row["spearman"] = score_metrics(cosines.numpy(), _labels(validation).numpy())["spearman"]
+                rows.append(row | {"before": _finite(before), "after": _finite(after.scale)})
     return {"rows": rows}
 
 
-def _trained_row(pairs: Dataset, validation: Dataset, loss: str, scale: float, seed: int) -> dict[str, float | None]:
-    from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.metrics import score_metrics
-    from cosent_lib.losses.make import make_loss
-    from cosent_lib.training.setup import TrainingConfig
-    from cosent_lib.training.train import train
-
-    encoder = load_encoder("static", _texts(pairs), seed=seed)
-    before = _reported(encoder, validation)[1].scale
-    config = TrainingConfig(epochs=1, seed=seed, device="cpu", progress=False)
-    train(encoder, make_loss(loss, encoder, scale=scale), pairs, config)
-    cosines, report = _reported(encoder, validation)
-    spearman = score_metrics(cosines.numpy(), _labels(validation).numpy())["spearman"]
-    return {"spearman": spearman, "before": _finite(before), "after": _finite(report.scale)}
-
-
 def _reported(encoder: SentenceEncoder, pairs: Dataset) -> tuple[torch.Tensor, ScaleReport]:
-    from cosent_lib.evaluation.evaluate import cosine_scores
-
     cosines = torch.from_numpy(cosine_scores(encoder, pairs))
     return cosines, scale_report(cosines, _labels(pairs))
 
 
 def _labels(pairs: Dataset) -> torch.Tensor:
     return torch.tensor(pairs["score"][:], dtype=torch.float64)
-
-
-def _texts(pairs: Dataset) -> list[str]:
-    return [*pairs["sentence1"][:], *pairs["sentence2"][:]]
 
 
 def _finite(scale: float) -> float | None:

@@ -1,13 +1,12 @@
 """Differences between losses over test pairs."""
 
-from pathlib import Path
-
 import pytest
 from datasets import Dataset
 
+from cosent_book.measurements import difference
 from cosent_book.measurements.difference import paired_differences
 from cosent_book.measurements.registry import Data
-from cosent_book.suites import plan as suites
+from cosent_book.suites.rows import Row
 from cosent_lib.runs.run import Run
 
 
@@ -29,11 +28,14 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
             training={"max_steps": 30, "learning_rate": rate},
         )  # fmt: skip
 
-    declared = [("trained", [run(1e-2)]), ("again", [run(1e-2)]), ("hardly", [run(1e-6)])]
-    monkeypatch.setattr(suites, "suite_rows", lambda suite, folder=None, only="": declared)
+    declared = [
+        Row(label=label, candidates=(run(rate),), seeds=(0,))
+        for label, rate in (("trained", 1e-2), ("again", 1e-2), ("hardly", 1e-6))
+    ]
+    monkeypatch.setattr(difference, "rows_of", lambda suite, only="": declared)
 
 
-def test_a_row_does_not_differ_from_itself_and_a_worse_one_does(tmp_path: Path) -> None:
+def test_a_row_does_not_differ_from_itself_and_a_worse_one_does() -> None:
     found = paired_differences(Corpus(), task="bq", base="trained", rows=["again", "hardly"])
     same, worse = found["rows"]
     assert found["pairs"] == 300

@@ -1,9 +1,9 @@
-"""Which pairs pull, and whether wrong labels pull more than their share."""
+"""Which pairs pull, whether wrong labels pull more than their share, and whether mistakes are learned."""
 
 import pytest
 import torch
 
-from cosent_book.measurements.noise import _looked, pair_weights, pull_on_flipped
+from cosent_book.measurements.noise import fate_of_flipped, pair_weights, pull_on_flipped, pull_shares
 from cosent_book.measurements.registry import Data
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
 from cosent_lib.ranking.rank_loss import rank_loss
@@ -24,7 +24,7 @@ def test_weights_are_the_derivatives_of_the_loss(exponent: float | None) -> None
 def test_shares_by_hand() -> None:
     # one demanded pair in each batch, one of four items flipped: half of the first batch's weight, σ(0) each
     labels, flipped = torch.tensor([0.0, 1.0, 0.0, 1.0]), torch.tensor([True, False, False, False])
-    found = _looked(torch.zeros(4), labels, flipped, 0.0, batch_size=2)
+    found = pull_shares(torch.zeros(4), labels, flipped, 0.0, batch_size=2)
     assert found == pytest.approx({"flipped": 0.25, "pull": 0.25, "effective_share": 1.0})
 
 
@@ -33,7 +33,7 @@ def test_a_flipped_pair_far_on_the_wrong_side_rules_the_sum_and_is_given_up_by_t
     scores = torch.cat([torch.linspace(1.0, 3.0, 16), torch.linspace(-3.0, -1.0, 16)])
     flipped = torch.zeros(32, dtype=torch.bool)
     flipped[0], scores[0] = True, -8.0  # was a negative, and scored as one
-    share = {k: _looked(scores, labels, flipped, k, 32)["pull"] for k in (-1.0, 0.0, 1.0, None)}
+    share = {k: pull_shares(scores, labels, flipped, k, 32)["pull"] for k in (-1.0, 0.0, 1.0, None)}
     assert share[-1.0] < 0.05 < share[0.0] < 0.45 < share[1.0] < 0.5
     assert share[None] == pytest.approx(share[1.0], rel=0.05)
 
@@ -46,3 +46,22 @@ def test_rows_along_training() -> None:
         (each["loss"], step) for each in losses for step in (0, 4, 8)
     ]
     assert all(0.2 < row["flipped"] < 0.3 and 0 < row["pull"] < 1 and 0 < row["effective_share"] <= 1 for row in rows)
+
+
+def test_few_pairs_seen_often_are_learned_mistakes_and_all() -> None:
+    losses = [{"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 1.0)]
+    settings = {"flip": 0.3, "losses": losses, "seeds": [0], "epochs": 8, "take": 640, "looks": 1}
+    rows = fate_of_flipped(Data(), task="builtin_random", **settings)["rows"]
+    assert [(row["exponent"], row["epoch"]) for row in rows] == [(k, e) for k in (-1.0, 1.0) for e in range(9)]
+    for first, last in ((rows[0], rows[8]), (rows[9], rows[17])):
+        assert first["flipped_auc"] == pytest.approx(first["kept_auc"], abs=0.1), "before training nobody knows"
+        assert last["flipped_auc"] < 0.05, "by the true labels, every mistake stands the wrong way round"
+        assert last["kept_auc"] > 0.95
+
+
+def test_without_steps_that_matter_flipped_and_other_pairs_stand_alike() -> None:
+    losses = [{"loss": "power_mean", "scale": 1e-3, "exponent": 0.0}]
+    settings = {"flip": 0.5, "losses": losses, "seeds": [0], "epochs": 1, "take": 64, "looks": 1}
+    rows = fate_of_flipped(Data(), task="builtin", **settings)["rows"]
+    # hard negatives: an encoder that has learned nothing ranks them above the positives
+    assert all(row["flipped_auc"] < 0.5 and row["kept_auc"] < 0.5 for row in rows)

@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from runs import read_record
 
 from cosent_lib.cli import main as cli
-from cosent_lib.runs import perform as benchmark
 
 SHORT = ["--max-steps", "3", "--batch-size", "16", "--no-progress", "--device", "cpu"]
 

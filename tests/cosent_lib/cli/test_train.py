@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import read_record
 
 from cosent_lib.cli import main as cli
-from cosent_lib.runs import perform as benchmark
 from cosent_lib.training.batches import Batches
 
 OPTIONS = ["--epochs", "3", "--batch-size", "16", "--no-progress", "--device", "cpu", "--evaluation-steps", "3"]

@@ -5,7 +5,7 @@ from datasets import Dataset
 
 from cosent_lib.data.alterations import CHANGES, LEAKS, altered, leaked
 from cosent_lib.data.load import fingerprint, load_pairs, origin
-from cosent_lib.runs.perform import altered_splits, perform, load_splits
+from cosent_lib.runs.perform import altered_splits, load_splits, perform
 from cosent_lib.runs.run import Run
 
 COLUMNS = ("sentence1", "sentence2", "score")
@@ -196,9 +196,9 @@ def test_a_leak_from_a_split_that_is_not_loaded_is_refused(splits: dict[str, Dat
     only = {name: splits[name] for name in ("train", "validation")}
     with pytest.raises(ValueError, match="leak_test needs the test split, and the run does not load it"):
         leaked(only, {"leak_test": 5}, seed=0)
-    candidate = make_leaking_run(judge_test=False)
+    candidate = make_leaking_run(judge=())
     with pytest.raises(ValueError, match="leak_test needs the test split"):
-        perform(candidate, progress=False)[0]
+        perform(candidate, progress=False)
 
 
 def make_leaking_run(**changes: object) -> Run:

@@ -49,12 +49,12 @@ def test_an_undefined_number_is_null():
 def test_damage_is_named(change, expected):
     values = values_of(make_record())
     change(values)
-    with pytest.raises(DamagedRecord, match="^trial.jsonl:3: ") as error:
+    with pytest.raises(DamagedRecord, match=r"^trial\.jsonl:3: ") as error:
         record_of(values, "trial.jsonl:3")
     assert expected in str(error.value)
 
 
 @pytest.mark.parametrize("values", [[1], None, "x", 5])
 def test_what_is_no_json_object_is_named(values):
-    with pytest.raises(DamagedRecord, match="^x: not a record, expected a JSON object"):
+    with pytest.raises(DamagedRecord, match=r"^x: not a record, expected a JSON object"):
         record_of(values, "x")

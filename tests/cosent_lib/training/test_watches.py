@@ -123,7 +123,7 @@ def test_a_run_that_watches_test_chooses_on_validation_all_the_same() -> None:
     assert watched.best_step == best["step"]
     assert (plain.metrics, plain.best_step, plain.history) == (watched.metrics, watched.best_step, watched.history)
     with pytest.raises(ValueError, match="watch 'test' needs test pairs"):
-        perform(Run(**settings, watch=("test",), judge_test=False), progress=False)[0]
+        perform(Run(**settings, watch=("test",), judge=()), progress=False)
 
 
 def test_an_unknown_watch_is_refused() -> None:
@@ -135,7 +135,7 @@ def test_a_run_records_what_it_watches_what_it_changes_and_retrieval() -> None:
     training = {"max_steps": 6, "batch_size": 32, "device": "cpu", "evaluation_steps": 3}
     run = Run(
         suite="trial", task="builtin", encoder="static", encoder_options={"dim": 8}, loss="cosent", training=training,
-        watch=("scale", "geometry"), alter={"take": 500, "flip": 0.1}, judge_retrieval=True,
+        watch=("scale", "geometry"), alter={"take": 500, "flip": 0.1}, judge=("test", "test:retrieval"),
     )  # fmt: skip
     record = perform(run, progress=False)[0]
     assert [row["step"] for row in record.watched] == [0, 3, 6]
@@ -145,4 +145,4 @@ def test_a_run_records_what_it_watches_what_it_changes_and_retrieval() -> None:
         assert {"mrr", "recall@10"} < set(record.metrics[name])
     assert "flip=0.1 take=500" in str(run)
     with pytest.raises(ValueError, match="unknown change of the training pairs 'flop'"):
-        perform(Run(**{**vars(run), "alter": {"flop": 1}}), progress=False)[0]
+        perform(Run(**{**vars(run), "alter": {"flop": 1}}), progress=False)

@@ -1,0 +1,89 @@
+"""The static encoder: features by hand, means, sparse gradients."""
+
+import pytest
+import torch
+from encoder_kit import TEXTS
+
+from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.load import load_encoder
+from cosent_lib.encoders.static import build_vocabulary, features
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("天气好", ["天", "气", "好", "天 气", "气 好"]),
+        ("Ｏｎ", ["on"]),  # full width and capitals become plain
+        ("Cat, on", ["cat", ",", "on", "cat ,", ", on", "#<ca", "#cat", "#at>"]),
+        (
+            "用iphone5吗",
+            ["用", "iphone5", "吗", "用 iphone5", "iphone5 吗", "#<ip", "#iph", "#pho", "#hon", "#one", "#ne5", "#e5>"],
+        ),
+        ("ひと", ["ひ", "と", "ひ と"]),
+        ("a_b", ["a", "_", "b", "a _", "_ b"]),
+        ("𠮷田", ["𠮷", "田", "𠮷 田"]),  # outside the basic plane
+    ],
+)
+def test_features_by_hand(text: str, expected: list[str]) -> None:
+    assert features(text) == expected
+
+
+def test_vocabulary_is_the_most_frequent_whatever_the_order_of_texts() -> None:
+    texts = ["ab a", "b a", "c"]  # a: 2; the others once
+    assert build_vocabulary(texts, 3) == ["a", "ab", "ab a"]
+    assert build_vocabulary(texts[::-1], 3) == ["a", "ab", "ab a"]
+
+
+def test_static_vector_is_the_mean_of_known_features() -> None:
+    encoder = load_encoder("static", ["天气", "天"], dim=4)
+    table = encoder.weight
+    number = encoder.vocabulary
+    expected = (table[number["天"]] * 2 + table[number["气"]] + table[number["天 气"]]) / 4
+    torch.testing.assert_close(encoder(["天气，天"])[0], expected)  # "，" and its pairs are unknown and dropped
+
+
+def test_static_text_without_known_features_is_the_zero_vector(static: SentenceEncoder) -> None:
+    vectors = static(["猫", "rain", "猫 狗"])
+    assert not vectors[0].any()
+    assert not vectors[2].any()
+    assert vectors[1].any()
+
+
+def test_static_gradient_is_sparse_and_touches_only_the_batch(static: SentenceEncoder) -> None:
+    ids = static.tokenize(["rain", "a mat"])
+    static.embed(ids).sum().backward()
+    gradient = static.weight.grad
+    assert gradient.is_sparse
+    rows = gradient._indices()[0].tolist()  # as it comes: each row once, nothing left to add up
+    assert sorted(rows) == sorted(set(ids[0]) | set(ids[1]))
+
+
+def test_static_trains_with_sparse_adam(static: SentenceEncoder) -> None:
+    (group,) = static.parameter_groups()
+    assert group.pop("sparse")
+    assert group["weight_decay"] == 0
+    assert group["lr"] == static.default_learning_rate == 1e-2
+    optimiser = torch.optim.SparseAdam([{"params": group["params"], "lr": group["lr"]}])
+    before = static.weight.detach().clone()
+    static(["rain"]).sum().backward()
+    optimiser.step()
+    changed = (static.weight != before).any(dim=1).nonzero().flatten().tolist()
+    assert changed == sorted(set(static.tokenize(["rain"])[0]))
+
+
+def test_static_depends_on_the_seed_only_and_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = load_encoder("static", TEXTS, seed=5)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    again, other = load_encoder("static", TEXTS, seed=5), load_encoder("static", TEXTS, seed=6)
+    assert torch.equal(first.weight, again.weight)
+    assert not torch.equal(first.weight, other.weight)
+    assert first.dim == 128
+
+
+def test_static_starts_from_small_normal_vectors() -> None:
+    weight = load_encoder("static", TEXTS, dim=2000).weight.detach()
+    assert weight.std().item() == pytest.approx(0.2, rel=0.02)
+    assert weight.mean().abs().item() < 0.01

@@ -1,12 +1,48 @@
-"""Losses compared run by run: differences over common seeds, with interval and a p that knows how many were made."""
+"""Means over seeds and differences between losses, with intervals, and a p that knows how many were made."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 
-from cosent_book.figures.common import mean_interval
-from cosent_book.tables import holm
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Mean of independent runs and the half-width of its Student t-interval (NaN for a single run).
+
+    Args:
+        values: ``[n]``, one a run.
+        level: of confidence.
+
+    Raises:
+        ValueError: no value, or one that is not finite.
+
+    Example:
+        >>> mean, half = mean_interval([0.5, 0.75, 1.0])
+        >>> print(f"{mean:.2f} ± {half:.2f}")
+        0.75 ± 0.62
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
+        raise ValueError(f"expected a list of finite numbers, at least one; got {values!r}")
+    if sample.size == 1:
+        return float(sample[0]), math.nan
+    spread = sample.std(ddof=1) / math.sqrt(sample.size)
+    return float(sample.mean()), float(stats.t.ppf((1 + level) / 2, sample.size - 1) * spread)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for their number by the step-down method of Holm (1979), in the order given.
+
+    Example:
+        >>> holm([0.03, 0.5, 0.01])
+        [0.06, 0.5, 0.03]
+    """
+    order = np.argsort(values)
+    adjusted = np.maximum.accumulate([min(1.0, (len(values) - rank) * values[i]) for rank, i in enumerate(order)])
+    return [float(p) for _, p in sorted(zip(order.tolist(), adjusted, strict=True))]
 
 
 def compare(
@@ -15,7 +51,8 @@ def compare(
     """Each row's differences from the row ``base``, within each task, over the seeds that both have.
 
     Args:
-        frame: one line a run, as from `to_frame`, with the columns ``row``, ``within``, ``seed`` and ``score``.
+        frame: one line a run, as from `cosent_book.frames.frame`, with the columns ``row``, ``within``, ``seed`` and
+            ``score``.
         base: the row that the others are compared with.
         row: the column that names what is compared.
         within: the column that says where: nothing is compared across its values.
@@ -50,8 +87,6 @@ def _by_seed(runs: pd.DataFrame, score: str) -> pd.Series:
 
 
 def _difference(values: pd.Series, base: pd.Series) -> dict[str, float]:
-    from scipy import stats
-
     both = (values - base).dropna().to_numpy()
     if both.size == 0:
         return {"difference": math.nan, "half_width": math.nan, "p": math.nan, "seeds": 0}

@@ -5,15 +5,17 @@ import io
 import math
 from collections.abc import Sequence
 
-import numpy as np
+import pandas as pd
 
+from cosent_book.comparisons import compare, mean_interval
+from cosent_book.published import PUBLISHED
 from cosent_lib.runs.record import Record
 
-Row = tuple[str, Sequence[Record]]
+Labelled = tuple[str, Sequence[Record]]
 _NO_ROWS = ("task", "encoder", "loss", "chosen", "training", "seeds")
 
 
-def table(rows: Sequence[Row], form: str = "md", baseline: str | None = None) -> str:
+def table(rows: Sequence[Labelled], form: str = "md", baseline: str | None = None) -> str:
     """Mean ± half-width of the 95 % t-interval over seeds: a line for each row.
 
     The same records in the same order give the same bytes. With one seed there is no interval ("–").
@@ -22,10 +24,10 @@ def table(rows: Sequence[Row], form: str = "md", baseline: str | None = None) ->
         rows: Labels and the records over seeds that belong to each.
         form: ``md`` (aligned Markdown) or ``csv`` (mean and half-width in columns of their own).
         baseline: Label of a row to compare the others of the same task and encoder with: the mean difference on
-            test over common seeds, and the p of a paired t-test, adjusted by Holm for the rows compared in that task.
+            test over common seeds, and the p of a paired t-test (`compare`); none for a row with an undefined result.
 
     Raises:
-        ValueError: Another ``form``, or a baseline that is the label of no row.
+        ValueError: Another ``form``, or a baseline that is the label of no row, or of two runs with one seed.
     """
     if form not in ("md", "csv"):
         raise ValueError(f"unknown table format {form!r}, expected md or csv")
@@ -40,8 +42,6 @@ def table(rows: Sequence[Row], form: str = "md", baseline: str | None = None) ->
 
 def published_table(tasks: Sequence[str], form: str = "md") -> str:
     """The published Spearman × 100 of ``tasks``, with what was trained on and the source; "–" where there is none."""
-    from cosent_book.published import PUBLISHED
-
     cells = [["published", "trained on", *tasks, "source"]]
     for row in PUBLISHED:
         values = [f"{row.spearman[task]:.2f}" if task in row.spearman else "–" for task in tasks]
@@ -62,8 +62,6 @@ def laid_out(cells: Sequence[Sequence[str]], form: str) -> str:
 
 
 def _line(label: str, group: Sequence[Record], form: str) -> dict[str, str]:
-    from cosent_book.figures.common import mean_interval
-
     run = group[0].run
     training = " · ".join(text for text in (run.training_label, run.alter_label) if text)
     line = {
@@ -87,46 +85,28 @@ def _spearman(record: Record, split: str) -> float | None:
     return (record.metrics.get(split) or {}).get("spearman")
 
 
-def _comparisons(rows: Sequence[Row], baseline: str, form: str) -> list[dict[str, str]]:
+def _comparisons(rows: Sequence[Labelled], baseline: str, form: str) -> list[dict[str, str]]:
     """For each row the cells that compare it with the baseline of its task and encoder."""
-    place = [(group[0].run.task, group[0].run.encoder_label) for _, group in rows]
-    bases = {place[i]: group for i, (label, group) in enumerate(rows) if label == baseline}
-    if not bases:
+    if baseline not in dict(rows):
         raise ValueError(f"no row is called {baseline!r}, expected one of: {', '.join(dict(rows))}")
-    found = [
-        (math.nan, math.nan) if label == baseline or place[i] not in bases else paired(group, bases[place[i]])
-        for i, (label, group) in enumerate(rows)
-    ]
-    adjusted = [math.nan] * len(rows)
-    for where in bases:
-        members = [i for i in range(len(rows)) if place[i] == where and not math.isnan(found[i][1])]
-        for i, p in zip(members, holm([found[i][1] for i in members]), strict=True):
-            adjusted[i] = p
-    names = (f"test minus {baseline}", "p (paired t, Holm)")
-    empty = "nan" if form == "csv" else "–"
-    return [
-        {names[0]: empty if math.isnan(d) else f"{d:+.4f}", names[1]: empty if math.isnan(p) else f"{p:.2g}"}
-        for (d, _), p in zip(found, adjusted, strict=True)
-    ]
-
-
-def paired(group: Sequence[Record], base: Sequence[Record]) -> tuple[float, float]:
-    """Mean difference of test Spearman over the seeds that both have, and the p of a paired t-test.
-
-    NaN where an undefined result or fewer than two common seeds leave nothing to compare.
-    """
-    from scipy import stats
-
-    theirs = {record.run.seed: _spearman(record, "test") for record in base}
-    pairs = [(_spearman(record, "test"), theirs[record.run.seed]) for record in group if record.run.seed in theirs]
-    if len(pairs) < 2 or any(value is None for pair in pairs for value in pair):
-        return math.nan, math.nan
-    ours, others = np.array(pairs, dtype=np.float64).T
-    return float((ours - others).mean()), float(stats.ttest_rel(ours, others).pvalue)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """The p-values adjusted for their number by the step-down method of Holm (1979), in the order given."""
-    order = np.argsort(values)
-    adjusted = np.maximum.accumulate([min(1.0, (len(values) - rank) * values[i]) for rank, i in enumerate(order)])
-    return [float(p) for _, p in sorted(zip(order.tolist(), adjusted, strict=True))]
+    runs = pd.DataFrame(
+        {
+            "place": f"{record.run.task} · {record.run.encoder_label}", "seed": record.run.seed,
+            "row": baseline if label == baseline else number, "test_spearman": _spearman(record, "test"),
+        }
+        for number, (label, group) in enumerate(rows)
+        if all(_spearman(record, "test") is not None for record in group)
+        for record in group
+    )  # fmt: skip
+    found = {}
+    if not runs.empty:
+        with_base = runs[runs["place"].isin(runs.loc[runs["row"] == baseline, "place"])]
+        found = {line["row"]: line for line in compare(with_base, baseline, within="place").to_dict("records")}
+    names, empty = (f"test minus {baseline}", "p (paired t, Holm)"), "nan" if form == "csv" else "–"
+    cells = []
+    for number in range(len(rows)):
+        difference, p = (found.get(number, {}).get(name, math.nan) for name in ("difference", "p"))
+        shown = (f"{difference:+.4f}", f"{p:.2g}")
+        values = (empty if math.isnan(value) else text for value, text in zip((difference, p), shown, strict=True))
+        cells.append(dict(zip(names, values, strict=True)))
+    return cells

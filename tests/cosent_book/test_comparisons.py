@@ -1,4 +1,4 @@
-"""Comparisons of losses: the differences and p-values are those of scipy and of the book's tables."""
+"""Means, intervals and comparisons: the numbers are those of scipy."""
 
 import math
 
@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cosent_book.comparisons import compare
-from cosent_book.tables import holm
+from cosent_book.comparisons import compare, holm, mean_interval
 
 
 def runs(**scores: list[float]) -> pd.DataFrame:
@@ -18,6 +17,32 @@ def runs(**scores: list[float]) -> pd.DataFrame:
         for seed, value in enumerate(values)
     ]
     return pd.DataFrame(lines)
+
+
+def test_mean_interval_is_students() -> None:
+    values = [0.70, 0.72, 0.69, 0.75, 0.71]
+    mean, half = mean_interval(values)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx(tuple(expected))
+
+
+def test_mean_interval_of_one_run_is_unknown() -> None:
+    mean, half = mean_interval([0.5])
+    assert mean == 0.5
+    assert np.isnan(half)
+
+
+@pytest.mark.parametrize("values", [[], [0.1, np.nan], [[0.1]]])
+def test_mean_interval_refuses(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite numbers"):
+        mean_interval(values)
+
+
+def test_holm_by_hand() -> None:
+    # sorted: 0.01·4, max(0.04, 0.02·3), 0.03·2 -> kept at 0.06, 0.5·1
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_differences_over_common_seeds_by_hand() -> None:

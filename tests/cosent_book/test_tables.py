@@ -1,17 +1,35 @@
-"""Recorded runs in tables."""
+"""Recorded runs in tables; published results as published."""
 
+import csv
+import io
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from runs import make_record, make_run
+from scipy import stats
 
-from cosent_book.figures.common import mean_interval
-from cosent_lib.runs import perform as benchmark
+from cosent_book import published
+from cosent_book.comparisons import mean_interval
+from cosent_book.frames import to_frame
+from cosent_book.tables import Labelled, published_table, table
+from cosent_lib.runs.record import Record
+from cosent_lib.runs.run import Run
 
 
-def test_frame_has_labels_metrics_and_options():
+def judged(run: Run, validation: float, test: float | None) -> Record:
+    """A record with these Spearmans; None: no test result."""
+    return make_record(run, metrics={"validation": {"spearman": validation}, "test": test and {"spearman": test}})
+
+
+def over_seeds(values: list[float | None], **changes: Any) -> list[Record]:
+    return [judged(make_run(seed=seed, **changes), 0.5, value) for seed, value in enumerate(values)]
+
+
+def test_frame_has_labels_metrics_and_options() -> None:
     made = [make_record(make_run(loss_options={"scale": 5.0})), make_record(make_run(loss="sbert", seed=1))]
-    frame = benchmark.to_frame(made)
+    frame = to_frame(made)
     assert frame["loss"].tolist() == ["cosent scale=5.0", "sbert"]
     assert frame["loss_name"].tolist() == ["cosent", "sbert"]
     assert frame["loss_scale"].tolist()[0] == 5
@@ -21,14 +39,10 @@ def test_frame_has_labels_metrics_and_options():
     assert frame["train_seconds"].tolist() == [1.5, 1.5]
 
 
-def spearman(run, validation, test):
-    return make_record(run, metrics={"validation": {"spearman": validation}, "test": test and {"spearman": test}})
-
-
-def test_table_shows_mean_and_t_interval_over_seeds():
-    made = [spearman(make_run(seed=seed), 0.9, value) for seed, value in enumerate((0.70, 0.72, 0.77))]
-    made.append(spearman(make_run(loss="sbert"), 0.5, None))
-    lines = benchmark.table(benchmark.rows_of(made)).splitlines()
+def test_table_shows_mean_and_t_interval_over_seeds() -> None:
+    made = [judged(make_run(seed=seed), 0.9, value) for seed, value in enumerate((0.70, 0.72, 0.77))]
+    rows: list[Labelled] = [("a", made), ("nothing yet", []), ("b", [judged(make_run(loss="sbert"), 0.5, None)])]
+    lines = table(rows).splitlines()
     assert len(lines) == 4
     mean, half = mean_interval([0.70, 0.72, 0.77])
     assert f"{mean:.4f} ± {half:.4f}" in lines[2]
@@ -37,27 +51,85 @@ def test_table_shows_mean_and_t_interval_over_seeds():
     assert "0.5000 –" in lines[3]
     assert "undefined" in lines[3]
     assert len({len(line) for line in lines}) == 1  # aligned
-    assert benchmark.table(benchmark.rows_of(made)) == benchmark.table(benchmark.rows_of(made))
 
 
-def test_table_keeps_runs_apart_that_differ_in_anything_but_the_seed():
-    made = [spearman(make_run(), 0.1, 0.2), spearman(make_run(training={"max_steps": 9}), 0.3, 0.4)]
-    body = benchmark.table(benchmark.rows_of(made)).splitlines()[2:]
-    assert [("0.2000" in line, "0.4000" in line) for line in body] == [(True, False), (False, True)]
-    assert "max_steps=9" in body[1]
+def test_a_row_says_what_it_was_trained_with() -> None:
+    (line,) = table([("a", [judged(make_run(training={"max_steps": 9}), 0.3, 0.4)])]).splitlines()[2:]
+    assert "max_steps=9" in line
 
 
-def test_csv_table_can_be_read_back():
-    import csv
-    import io
-
-    made = [spearman(make_run(task="csv:a,b", seed=seed), 0.5, 0.5 + seed / 10) for seed in range(2)]
-    (row,) = csv.DictReader(io.StringIO(benchmark.table(benchmark.rows_of(made), "csv")))
+def test_csv_table_can_be_read_back() -> None:
+    made = [judged(make_run(task="csv:a,b", seed=seed), 0.5, 0.5 + seed / 10) for seed in range(2)]
+    (row,) = csv.DictReader(io.StringIO(table([("a", made)], "csv")))
     assert row["task"] == "csv:a,b"
     assert float(row["test spearman"]) == 0.55
     assert float(row["test half width"]) == pytest.approx(mean_interval([0.5, 0.6])[1], abs=1e-4)
 
 
-def test_table_refuses_another_format():
+def test_table_refuses_another_format() -> None:
     with pytest.raises(ValueError, match="'html'"):
-        benchmark.table([], "html")
+        table([], "html")
+
+
+def compared(rows: list[Labelled], baseline: str = "base") -> dict[str, tuple[float, float]]:
+    """Label → difference from the baseline and p, as the table has them."""
+    lines = csv.DictReader(io.StringIO(table(rows, "csv", baseline)))
+    return {x["loss"]: (float(x[f"test minus {baseline}"]), float(x["p (paired t, Holm)"])) for x in lines}
+
+
+def test_comparison_is_the_paired_t_test_over_common_seeds_within_a_task() -> None:
+    base = over_seeds([0.70, 0.71, 0.73])
+    rows: list[Labelled] = [
+        ("base", base),
+        ("other", over_seeds([0.72, 0.74, 0.745, 0.9], loss="sbert")),
+        ("elsewhere", over_seeds([0.1, 0.2, 0.3], task="lcqmc", loss="sbert")),
+    ]
+    found = compared(rows)
+    assert found["other"][0] == pytest.approx(np.mean([0.02, 0.03, 0.015]), abs=1e-4)
+    p = stats.ttest_rel([0.72, 0.74, 0.745], [0.70, 0.71, 0.73]).pvalue
+    assert found["other"][1] == pytest.approx(p, rel=0.05)  # two digits are shown
+    assert np.isnan([*found["base"], *found["elsewhere"]]).all()
+    with pytest.raises(ValueError, match="no row is called 'bass'"):
+        table(rows, baseline="bass")
+
+
+def test_p_is_adjusted_for_the_rows_of_a_task() -> None:
+    rows: list[Labelled] = [
+        ("base", over_seeds([0.70, 0.71, 0.73])),
+        ("a", over_seeds([0.72, 0.74, 0.745], loss="sbert")),
+    ]
+    alone = compared(rows)["a"][1]
+    more = compared([*rows, ("b", over_seeds([0.72, 0.70, 0.74], loss="mnrl"))])["a"][1]
+    assert more == pytest.approx(2 * alone, rel=0.1)
+
+
+def test_an_undefined_result_is_not_compared() -> None:
+    rows: list[Labelled] = [
+        ("base", over_seeds([0.70, 0.71, 0.73])),
+        ("failed", over_seeds([0.72, None, 0.745], loss="sbert")),
+        ("one seed", over_seeds([0.75], loss="mnrl")),
+    ]
+    found = compared(rows)
+    assert np.isnan(found["failed"]).all()
+    assert found["one seed"][0] == pytest.approx(0.05)
+    assert math.isnan(found["one seed"][1])
+    without_base = compared([("base", over_seeds([None, 0.7])), ("a", over_seeds([0.7, 0.8], loss="sbert"))])
+    assert np.isnan(without_base["a"]).all()
+
+
+def test_two_baselines_on_one_task_are_refused() -> None:
+    twice: list[Labelled] = [("base", over_seeds([0.7, 0.8])), ("base", over_seeds([0.6, 0.8], alter={"flip": 0.1}))]
+    with pytest.raises(ValueError, match="same seed"):
+        table(twice, baseline="base")
+
+
+def test_published_rows_are_complete_and_average_as_published() -> None:
+    means = {"BERT + CoSENT": 68.19, "Sentence-BERT": 61.74, "RoBERTa + CoSENT": 68.85, "Sentence-RoBERTa": 62.80}
+    for row in published.PUBLISHED:
+        assert set(row.spearman) == set(published.TASKS)
+        if row.trained_on == published.OWN and row.method in means:
+            assert np.mean(list(row.spearman.values())) == pytest.approx(means[row.method], abs=0.006)
+    text = published_table(["lcqmc", "stsb_en"])
+    assert "78.69" in text
+    assert "–" in text
+    assert len({len(line) for line in text.splitlines()}) == 1

@@ -36,7 +36,7 @@ SETUP_CELL = """\
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere the library is installed
-    %pip install -q "cosent_lib @ git+{address}@v{version}"
+    %pip install -q "cosent_lib[book] @ git+{address}@v{version}"
 """
 # What a progress bar leaves in a cell's output: "\\r", or tqdm's "| 12/40 [00:03<00:05, 3.1it/s]".
 PROGRESS = re.compile(r"\r|\|\s*\d+/\d+ \[\d+:\d\d")

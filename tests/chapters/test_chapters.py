@@ -204,9 +204,14 @@ BAD = {
     "widget": (add_output(WIDGET), "shows a widget"),
     "machine path": (add_output(text_output("/" + "home/someone/x")), "a machine's path"),
     "address": (add_output(text_output("<x object at 0x7f01>")), "a memory address"),
-    "live without settings": (edit_cell(source="recorded_or_live(runs, LIVE)"), "no settings cell before it"),
+    "live without settings": (edit_cell(source="frame('main', LIVE)"), "no settings cell before it"),
     "missing name": (edit_cell(source="from cosent_lib.ranking.rank_loss import rank_lose"), "has no name 'rank_lose'"),
+    "missing name of the book": (edit_cell(source="from cosent_book.frames import frames"), "has no name 'frames'"),
     "missing module": (edit_cell(source="import cosent_lib.rankings"), "No module named"),
+    "public name from its room": (
+        edit_cell(source="from cosent_lib.ranking.rank_loss import rank_loss"),
+        "rank_loss is public: from cosent_lib import rank_loss",
+    ),
     "not Python": (edit_cell(source="assert True = 1"), "is not Python"),
     "nothing compared": (lambda nb: [c.metadata.pop("tags", None) for c in nb.cells[3:]], "no cell is tagged"),
     "foreign metadata": (lambda nb: nb.metadata.update(colab={}), "not in the book's form"),
@@ -275,7 +280,7 @@ def test_headings_in_code_blocks_name_no_section() -> None:
 
 def test_setup_cell_is_python_and_does_nothing_outside_colab() -> None:
     source = notebooks.setup_source()
-    assert f"git+{notebooks.book_address()}@v{notebooks.book_version()}" in source
+    assert f"cosent_lib[book] @ git+{notebooks.book_address()}@v{notebooks.book_version()}" in source
     ast.parse(re.sub(r"%pip.*", "raise AssertionError", source))
     subprocess.run([sys.executable, "-c", re.sub(r"%pip.*", "raise AssertionError", source)], check=True)
     in_colab = "import sys, types; sys.modules['google.colab'] = types.ModuleType('x')\n"

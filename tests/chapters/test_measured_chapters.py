@@ -25,7 +25,7 @@ def measured_chapter() -> NotebookNode:
         cells=[
             v4.new_markdown_cell("# 9. A chapter\n\n> Is 0.731 more than 0.642?"),
             code("import x  # 0.1234", tags=["setup"]),
-            code("records = recorded_or_live(suite_runs('main'), LIVE)"),
+            code("records = frame('main', LIVE)"),
             v4.new_markdown_cell("## Who is ahead\n\n0.73 and 73.1 %, at κ = 0.3 and 30 % of 64,000 pairs."),
             code("show(records, rates=(0.3, 0.25), take=64_000)", "CoSENT 0.7312\n0.2500"),
             v4.new_markdown_cell("After it, 0.731.\n\n## Who is behind\n\nIt has 0.642."),
@@ -141,10 +141,10 @@ def test_settings_and_comments_are_no_results(source: str) -> None:
 
 
 def test_results_come_from_records_only() -> None:
-    assert found(put(2, "recorded_or_live", "made_up")) == [
-        (0, "no cell calls recorded_or_live() or measured(): where are the results from?")
+    assert found(put(2, "frame", "made_up")) == [
+        (0, "no cell calls frame() or measured(): where are the results from?")
     ]
-    assert found(put(2, "recorded_or_live(suite_runs('main'), LIVE)", "measured('x', LIVE)")) == []
+    assert found(put(2, "frame('main', LIVE)", "measured('x', LIVE)")) == []
     for call in ("open('x.csv')", "pd.read_csv('x.csv')", "Path('x').read_text()", "json.loads(text)"):
         ((index, text),) = found(put(6, "show(", f"x = {call}\nshow("))
         assert index == 6

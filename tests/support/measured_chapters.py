@@ -7,8 +7,8 @@
   those with one decimal place (a rate, κ), and whole percentages.
 - No result is typed in: before the exercises code holds no decimal number of three or more places (powers of ten
   aside), not in strings either, but for cells that begin with the comment ``# settings``.
-- Results come from records only: the chapter calls `recorded_or_live` or `measured`, and before the exercises no cell
-  reads a file by itself.
+- Results come from records only: the chapter calls `frame` or `measured`, and before the exercises no cell reads a file
+  by itself.
 """
 
 import ast
@@ -117,9 +117,9 @@ def _not_from_records(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         for name in _calls(cell.source):
             called.add(name)
             if name in READERS and section_at(notebook, index, 0) not in FREE:
-                yield index, f"code: {name}() reads by itself; results come by recorded_or_live() or measured()"
-    if not called & {"recorded_or_live", "measured"}:
-        yield 0, "no cell calls recorded_or_live() or measured(): where are the results from?"
+                yield index, f"code: {name}() reads by itself; results come by frame() or measured()"
+    if not called & {"frame", "measured"}:
+        yield 0, "no cell calls frame() or measured(): where are the results from?"
 
 
 def _calls(source: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from measured_chapters import MEASURED, unmeasured
 from nbformat import NotebookNode
 from number_sources import untraced
 
+import cosent_lib
 import notebooks
 
 WORDS = (1500, 4000)
@@ -23,6 +24,7 @@ CELL_LINES = 40
 FIGURES = (3, 6)
 EXERCISES = (3, 5)
 FIRST_PICTURE = 10  # a picture stands among the first so many cells
+HOUSES = ("cosent_lib", "cosent_book")
 CLOSING = ("If you remember three things", "Exercises", "Further reading")
 OPENING = ("What you will be able to do", "You need", "Minutes")
 MACHINE_PATH = re.compile(r"(?:/(?:home|root|Users|tmp|work|content|mnt|opt)/[\w.~-]+|[A-Z]:\\\w+)")
@@ -310,12 +312,12 @@ def check_live(notebook: NotebookNode) -> Iterator[str]:
     known = False
     for index, cell in code_cells(notebook):
         known = known or bool(settings.search(cell.source))
-        if re.search(r"\bLIVE\b|recorded_or_live\(", cell.source) and not known:
+        if re.search(r"\bLIVE\b", cell.source) and not known:
             yield f'{place(index, cell)}: no settings cell before it (LIVE = os.environ.get("COSENT_LIVE") == "1")'
 
 
 def check_imports(notebook: NotebookNode) -> Iterator[str]:
-    """Every name a chapter imports from the library is there."""
+    """Every name a chapter imports from the library or the book is there; a public one comes from the top."""
     for index, cell in code_cells(notebook):
         source = re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.M)
         try:
@@ -324,15 +326,15 @@ def check_imports(notebook: NotebookNode) -> Iterator[str]:
             yield f"{place(index, cell)} is not Python: {error}"
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cosent_lib":
-                yield from _missing(node.module or "", [alias.name for alias in node.names], place(index, cell))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in HOUSES:
+                yield from _misplaced(node.module or "", [alias.name for alias in node.names], place(index, cell))
             elif isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names if alias.name.split(".")[0] == "cosent_lib"]
+                modules = [alias.name for alias in node.names if alias.name.split(".")[0] in HOUSES]
                 for module in modules:
-                    yield from _missing(module, [], place(index, cell))
+                    yield from _misplaced(module, [], place(index, cell))
 
 
-def _missing(module: str, names: list[str], where: str) -> Iterator[str]:
+def _misplaced(module: str, names: list[str], where: str) -> Iterator[str]:
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:
@@ -342,6 +344,10 @@ def _missing(module: str, names: list[str], where: str) -> Iterator[str]:
         is_module = hasattr(loaded, "__path__") and importlib.util.find_spec(f"{module}.{name}") is not None
         if not hasattr(loaded, name) and not is_module:
             yield f"{where}: {module} has no name {name!r}"
+        elif (
+            module != "cosent_lib" and name in cosent_lib.__all__ and loaded.__dict__[name] is getattr(cosent_lib, name)
+        ):
+            yield f"{where}: {name} is public: from cosent_lib import {name}"
 
 
 def check_form(notebook: NotebookNode) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""The base of this library's errors, in a module that is imported at no cost: a command line can catch it."""
+"""The base of this library's errors and its checks of names and numbers, light enough for a command line to import."""
 
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 
 class CosentError(Exception):
@@ -9,6 +10,30 @@ class CosentError(Exception):
     Every error of ``cosent_lib`` that is not a plain ``ValueError`` is one. Each also has the built-in type that fits
     it, so that ``except ValueError`` and the like go on working.
     """
+
+
+def check_number(name: str, value: object, expected: str, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuse what is not a number from ``low`` to ``high``; NaN, true and false are none.
+
+    Args:
+        name: of the setting.
+        value: given for it.
+        expected: what it must be, in words.
+        low: the smallest number allowed.
+        high: the largest; `sys.float_info.max` leaves out infinity.
+        whole: whether only whole numbers are allowed.
+
+    Raises:
+        ValueError: it is none; with all three texts.
+
+    Example:
+        >>> check_number("rate", 2, "a number from 0 to 1", 0, 1)
+        Traceback (most recent call last):
+        ValueError: rate must be a number from 0 to 1, got 2
+    """
+    kind = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # type: ignore[operator]
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
 def choose(what: str, name: str, known: Iterable[str]) -> None:
@@ -21,6 +46,11 @@ def choose(what: str, name: str, known: Iterable[str]) -> None:
 
     Raises:
         ValueError: ``name`` is not one of them; the message lists them.
+
+    Example:
+        >>> choose("loss", "cosnet", ["cosent", "sbert"])
+        Traceback (most recent call last):
+        ValueError: unknown loss 'cosnet', expected one of: cosent, sbert
     """
     names = list(known)
     if name not in names:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_benchmark import make_record, make_run
+from runs import make_record, make_run
 
-from cosent_book import runner, verification
+from cosent_book import runner, store, verification
+from cosent_book.records import save_record
 from cosent_lib.runs import provenance
-from cosent_lib.runs.perform import execute
-from cosent_lib.runs.run import Record, record_path, save_record
+from cosent_lib.runs.perform import perform
+from cosent_lib.runs.record import Record
 
 Call = Callable[..., tuple[int, str, str]]
 TINY = {"max_steps": 3, "batch_size": 16, "device": "cpu"}
@@ -38,7 +39,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> str:
 def made(own: str) -> list[Record]:
     runs = [make_run(task=own, training=TINY, seed=seed) for seed in (0, 1)]
     runs.append(make_run(task=own, training=TINY, loss="sbert", alter={"take": 20}))
-    return [execute(run, progress=False) for run in runs]
+    return [perform(run, progress=False)[0] for run in runs]
 
 
 @pytest.fixture
@@ -49,19 +50,19 @@ def folder(made: list[Record], tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.jsonl")}
 
 
 def tamper(record: Record, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = record_path(record.run, folder)
-    values = json.loads(path.read_text(encoding="utf-8"))
-    change(values)
-    path.write_text(json.dumps(values), encoding="utf-8")
+    path = store.file_of(record.run.suite, folder)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    change(next(values for values in lines if values["key"] == record.run.key))
+    path.write_text("".join(json.dumps(values) + "\n" for values in lines), encoding="utf-8")
 
 
-def test_what_was_recorded_here_comes_out_again_and_nothing_is_written(folder: Path, call: Call) -> None:
+def test_what_was_recorded_here_comes_out_again_and_nothing_is_written(folder: Path, call_book: Call) -> None:
     before = files(folder)
-    code, out, err = call("verify", "trial", "--folder", folder)
+    code, out, err = call_book("verify", "trial", "--folder", folder)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "trial: 3 records, drawn with seed 0"
@@ -70,14 +71,14 @@ def test_what_was_recorded_here_comes_out_again_and_nothing_is_written(folder: P
     assert files(folder) == before
 
 
-def test_a_tampered_record_is_found(folder: Path, made: list[Record], call: Call) -> None:
+def test_a_tampered_record_is_found(folder: Path, made: list[Record], call_book: Call) -> None:
     def improve(values: dict[str, Any]) -> None:
         values["metrics"]["test"]["spearman"] += 1e-9
         values["steps"] = 4
 
     tamper(made[1], folder, improve)
     before = files(folder)
-    code, out, _ = call("verify", "trial", "--folder", folder)
+    code, out, _ = call_book("verify", "trial", "--folder", folder)
     assert code == 1
     lines = out.splitlines()
     place = next(i for i, line in enumerate(lines) if line.startswith("differs"))
@@ -137,14 +138,14 @@ def test_a_failed_run_that_fails_again_is_the_same(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_machine_of_the_record_is_named_where_it_is_another(
-    folder: Path, made: list[Record], call: Call, monkeypatch: pytest.MonkeyPatch
+    folder: Path, made: list[Record], call_book: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def elsewhere(values: dict[str, Any]) -> None:
         values["hardware"]["cpu"], values["versions"]["torch"] = "Abacus 3000", "1.0"
 
     tamper(made[2], folder, elsewhere)
     monkeypatch.setattr(verification, "carry_out", lambda run, splits, progress: made[2])
-    code, out, _ = call("verify", "trial", "--only", "sbert", "--folder", folder)
+    code, out, _ = call_book("verify", "trial", "--only", "sbert", "--folder", folder)
     assert code == 0
     cpu, torch = provenance.hardware()["cpu"], provenance.versions()["torch"]
     assert out.splitlines()[2].strip() == f"recorded with cpu Abacus 3000 (here {cpu}), torch 1.0 (here {torch})"
@@ -163,17 +164,17 @@ def test_the_draw_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> Non
     assert seeds(5, 0, "seed 29") == [29]
 
 
-def test_nothing_to_draw_is_an_error(tmp_path: Path, call: Call) -> None:
-    code, _, err = call("verify", "trial", "--folder", tmp_path)
+def test_nothing_to_draw_is_an_error(tmp_path: Path, call_book: Call) -> None:
+    code, _, err = call_book("verify", "trial", "--folder", tmp_path)
     assert (code, err) == (
-        2, "error: suite 'trial' has no record; make some with python -m cosent_lib benchmark trial\n"
+        2, "error: suite 'trial' has no record; make some with python -m cosent_book benchmark trial\n"
     )  # fmt: skip
     save_record(make_record(), tmp_path)
     assert (
         "no record whose description contains 'sbert'"
-        in call("verify", "trial", "--only", "sbert", "--folder", tmp_path)[2]
+        in call_book("verify", "trial", "--only", "sbert", "--folder", tmp_path)[2]
     )
-    assert "count must be at least 1, got 0" in call("verify", "trial", "--count", 0, "--folder", tmp_path)[2]
+    assert "count must be at least 1, got 0" in call_book("verify", "trial", "--count", 0, "--folder", tmp_path)[2]
 
 
 def test_a_loss_that_is_not_finite_is_carried_out_to_a_failure(own: str) -> None:

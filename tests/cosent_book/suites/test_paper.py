@@ -11,11 +11,13 @@ import torch
 import transformers
 
 from cosent_book import runner
-from cosent_book.runner import Plan, require_encoders, run_missing
-from cosent_book.suites import plan as suites
-from cosent_book.suites.table import PAPER_ENCODERS, PAPER_TASKS, paper
+from cosent_book.records import load_records
+from cosent_book.runner import require_encoders, run_missing
+from cosent_book.suites.plan import SUITES, Plan, plan, rows
+from cosent_book.suites.table import PAPER_ENCODERS, PAPER_TASKS
 from cosent_lib.encoders.base import EncoderUnavailable
-from cosent_lib.runs.run import Record, Run, load_records
+from cosent_lib.runs.record import Record
+from cosent_lib.runs.run import Run
 
 SUBJECTS, VERBS, THINGS = ("我", "你", "他", "她"), ("想买", "喜欢", "看见了"), ("猫", "书", "茶", "花")
 Call = Callable[..., tuple[int, str, str]]
@@ -58,26 +60,30 @@ def recorded(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             score = round(5 * sum(a == b for a, b in zip(first, second, strict=True)) / 3)
             lines.append(f"{''.join(first)}\t{''.join(second)}\t{score}")
         (data / "stsb_zh" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    runs = [run for run in paper(encoders=[checkpoint]) if run.task == "stsb_zh" and run.seed == 0]
+    declared = plan("paper", {}, encoder=checkpoint).runs
+    runs = [run for run in declared if run.task == "stsb_zh" and run.seed == 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COSENT_DATA_DIR", str(data))
         require_encoders(runs)
-        assert run_missing(lambda: Plan(runs, 0), lambda line: None, folder, progress=False) == len(runs)
+        assert run_missing("paper", lambda recorded: Plan(runs, 0), lambda line: None, folder, progress=False) == len(
+            runs
+        )
     return folder
 
 
 @pytest.fixture(scope="module")
 def records(recorded: Path) -> dict[str, Record]:
-    return {record.run.loss_label: record for record in load_records("paper", recorded)}
+    return {record.run.loss_label: record for record in load_records("paper", recorded).values()}
 
 
 def test_what_is_declared_are_the_runs_of_the_posts() -> None:
-    runs = list(paper())
+    runs, undecided = plan("paper", {})
+    assert undecided == 0
     assert len(runs) == len({run.key for run in runs}) == 2 * 4 * 6 * 5
     assert {run.encoder for run in runs} == set(PAPER_ENCODERS)
     assert {run.task for run in runs} == set(PAPER_TASKS) == {"stsb_zh", "atec", "bq", "lcqmc"}  # PAWS-X: no training
     assert {run.seed for run in runs} == set(range(5))
-    assert all(run.judge_test and not run.alter for run in runs)
+    assert all(run.judge == ("test",) and not run.alter for run in runs)
 
 
 def test_every_loss_comes_to_a_record_with_the_settings_of_the_posts(records: dict[str, Record]) -> None:
@@ -108,45 +114,45 @@ def test_every_loss_comes_to_a_record_with_the_settings_of_the_posts(records: di
     assert len({record.metrics["test"]["spearman"] for record in records.values()}) > 1
 
 
-def test_the_table_has_its_rows_and_says_what_is_missing(recorded: Path, checkpoint: str, call: Call) -> None:
-    code, out, err = call("table", "paper", "--encoder", checkpoint, "--folder", recorded)
+def test_the_table_has_its_rows_and_says_what_is_missing(recorded: Path, checkpoint: str, call_book: Call) -> None:
+    code, out, err = call_book("table", "paper", "--encoder", checkpoint, "--folder", recorded)
     assert code == 0
     rows = [line for line in out.splitlines()[2:] if "stsb_zh" in line]
     assert len(rows) == len(out.splitlines()) - 2 == 6
     assert "114 of 120 runs have no record yet" in err
     # the suite's own encoders have no record: no row, and the others are mentioned
-    code, out, err = call("table", "paper", "--folder", recorded)
+    code, out, err = call_book("table", "paper", "--folder", recorded)
     assert (code, len(out.splitlines())) == (0, 2)
     assert "240 of 240 runs have no record yet" in err
     assert "6 records belong to runs that the suite no longer declares" in err
 
 
-def test_without_records_the_rows_are_empty(tmp_path: Path, call: Call) -> None:
-    code, out, err = call("table", "paper", "--folder", tmp_path)
+def test_without_records_the_rows_are_empty(tmp_path: Path, call_book: Call) -> None:
+    code, out, err = call_book("table", "paper", "--folder", tmp_path)
     assert (code, len(out.splitlines())) == (0, 2)
     assert "240 of 240 runs have no record yet" in err
-    assert [len(runs) for _, runs in suites.suite_rows("paper", tmp_path)] == [5] * 48
+    assert [len(row.reported({})) for row in rows("paper")] == [5] * 48
 
 
 # --- any encoder
 
 
-def test_the_benchmark_goes_on_with_the_encoder_that_is_given(recorded: Path, checkpoint: str, call: Call) -> None:
-    code, out, _ = call("benchmark", "paper", "--encoder", checkpoint, "--list", "--folder", recorded)
+def test_the_benchmark_goes_on_with_the_encoder_that_is_given(recorded: Path, checkpoint: str, call_book: Call) -> None:
+    code, out, _ = call_book("benchmark", "paper", "--encoder", checkpoint, "--list", "--folder", recorded)
     assert code == 0
     lines = [line.split(maxsplit=1) for line in out.splitlines()[:120]]
     assert sum(state == "recorded" for state, _ in lines) == 6
     assert all(checkpoint in text for _, text in lines)
     assert "paper: 6 of 120 runs are recorded" in out
     only = f"stsb_zh · {checkpoint} max_length=64 pooling=cls · cosine_squared"
-    _, out, _ = call("benchmark", "paper", "--encoder", checkpoint, "--only", only, "--list", "--folder", recorded)
+    _, out, _ = call_book("benchmark", "paper", "--encoder", checkpoint, "--only", only, "--list", "--folder", recorded)
     assert "paper: 1 of 5 runs are recorded" in out
 
 
 @pytest.mark.parametrize("command", ["benchmark", "table"])
-def test_another_suite_keeps_its_encoders(command: str, tmp_path: Path, call: Call) -> None:
-    for suite in set(suites.SUITES) - {"paper"}:
-        code, _, err = call(command, suite, "--encoder", "someone/something", "--folder", tmp_path)
+def test_another_suite_keeps_its_encoders(command: str, tmp_path: Path, call_book: Call) -> None:
+    for suite in set(SUITES) - {"paper"}:
+        code, _, err = call_book(command, suite, "--encoder", "someone/something", "--folder", tmp_path)
         assert code == 2
         assert (
             f"the settings of suite '{suite}' belong to its own encoders; the suites for any encoder are: paper" in err
@@ -155,10 +161,10 @@ def test_another_suite_keeps_its_encoders(command: str, tmp_path: Path, call: Ca
 
 
 def test_an_encoder_that_cannot_be_had_stops_before_the_first_run(
-    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, call_book: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "load_splits", lambda run: pytest.fail("data were loaded"))
-    code, out, err = call("benchmark", "paper", "--folder", tmp_path)
+    code, out, err = call_book("benchmark", "paper", "--folder", tmp_path)
     assert code == 2
     assert out == "paper: 0 of 240 runs are recorded\n"
     assert err.startswith("error: cannot load 'google-bert/bert-base-chinese' from the hub: ")
@@ -168,7 +174,7 @@ def test_an_encoder_that_cannot_be_had_stops_before_the_first_run(
         "/nowhere": "error: unknown encoder '/nowhere'; expected",
         "static": "error: encoder 'static' has no option 'pooling'",
     }.items():
-        code, out, err = call("benchmark", "paper", "--encoder", name, "--folder", tmp_path)
+        code, out, err = call_book("benchmark", "paper", "--encoder", name, "--folder", tmp_path)
         assert (code, out) == (2, "paper: 0 of 120 runs are recorded\n")
         assert err.count("\n") == 1
         assert re.match(message, err), err

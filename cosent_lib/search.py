@@ -182,10 +182,10 @@ def search_file(
         rows = np.append(rows, np.arange(total, total + len(block)))
         best = np.lexsort((rows, -cosines))[:k]
         rows, cosines, total = rows[best], cosines[best], total + len(block)
-    found, count = dict.fromkeys(rows.tolist(), ""), 0
+    hits, count = dict.fromkeys(rows.tolist(), ""), 0
     for count, text in enumerate(read_texts(texts, column), start=1):
-        if count - 1 in found:
-            found[count - 1] = text
+        if count - 1 in hits:
+            hits[count - 1] = text
     if count != total:
         raise ValueError(f"{texts} has {count} texts, {vectors} {total} vectors; expected the file that was encoded")
-    return list(zip(cosines.tolist(), found.values(), strict=True))
+    return list(zip(cosines.tolist(), hits.values(), strict=True))

@@ -14,11 +14,12 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from cosent_book.measurements.registry import Data, measurement
+from cosent_lib.data.columns import PairColumns, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.intervals import bootstrap_interval
 from cosent_lib.evaluation.metrics import concordance, spearman
-from cosent_lib.evaluation.report import columns_of, summarise
+from cosent_lib.evaluation.report import summarise
 from cosent_lib.evaluation.retrieval import ranks_of_partners
 
 PERCENTILES = (10, 25, 50, 75, 90)
@@ -73,12 +74,10 @@ def pair_statistics(data: Data, *, task: str, split: str) -> dict[str, Any]:
     Raises:
         ValueError: all labels are equal, or none is 0.8 or more.
     """
-    columns = columns_of(data.load(task, split))
-    texts = columns._replace(
-        sentence1=list(map(normalised, columns.sentence1)), sentence2=list(map(normalised, columns.sentence2))
-    )
-    labels, summary = np.array(columns.score), summarise(texts)
-    found = np.array(list(map(bigram_overlap, columns.sentence1, columns.sentence2)))
+    columns = pair_columns(data.load(task, split))
+    first, second = (list(map(normalised, texts)) for texts in columns[:2])
+    labels, summary = columns.labels, summarise({"sentence1": first, "sentence2": second, "score": columns.labels})
+    found = np.array(list(map(bigram_overlap, columns.first, columns.second)))
     groups = {"positives": found[labels >= HIGH], "negatives": found[labels <= LOW], "random": _random(columns)}
     ends = [groups["positives"], groups["random"]]
     against = concordance(np.concatenate(ends), np.repeat([1, 0], list(map(len, ends))))
@@ -89,7 +88,7 @@ def pair_statistics(data: Data, *, task: str, split: str) -> dict[str, Any]:
         "tied": summary.tied,
         "repeated": summary.repeated,
         "contradictory": summary.contradictory,
-        "same_text": float(np.mean(np.equal(texts.sentence1, texts.sentence2))),
+        "same_text": float(np.mean(np.equal(first, second))),
         "overlap": {
             group: np.percentile(values, PERCENTILES).tolist() for group, values in groups.items() if values.size
         },
@@ -117,14 +116,14 @@ def leaks(data: Data, *, task: str) -> dict[str, Any]:
         with the ends of their 95 % intervals; ``by_seen``, the memory's AUC on the pairs with 1 and with 2 known
         sentences (None where undefined); ``far_auc``, its AUC without the pairs counted in ``near``.
     """
-    train, test = (columns_of(data.load(task, split)) for split in ("train", "test"))
+    train, test = (pair_columns(data.load(task, split)) for split in ("train", "test"))
     partners: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for first, second, label in zip(*train, strict=True):
         a, b = normalised(first), normalised(second)
         partners[a].append((b, label))
         partners[b].append((a, label))
-    pairs = [(normalised(a), normalised(b)) for a, b in zip(test.sentence1, test.sentence2, strict=True)]
-    labels, overall = np.array(test.score), float(np.mean(train.score))
+    pairs = [(normalised(a), normalised(b)) for a, b in zip(test.first, test.second, strict=True)]
+    labels, overall = test.labels, float(np.mean(train.labels))
     remembered = {text: (sum(y for _, y in known) + overall) / (len(known) + 1) for text, known in partners.items()}
     scores = np.array([remembered.get(a, overall) + remembered.get(b, overall) for a, b in pairs])
     seen = np.array([(a in partners) + (b in partners) for a, b in pairs])
@@ -157,7 +156,7 @@ def triangles(data: Data, *, task: str, splits: list[str]) -> dict[str, Any]:
     """
     rows: dict[TextPair, list[float]] = defaultdict(list)
     for split in splits:
-        for first, second, label in zip(*columns_of(data.load(task, split)), strict=True):
+        for first, second, label in zip(*pair_columns(data.load(task, split)), strict=True):
             a, b = sorted((normalised(first), normalised(second)))
             if a != b:
                 rows[a, b].append(label)
@@ -209,26 +208,26 @@ def compared_scores(data: Data, *, task: str, split: str) -> dict[str, Any]:
         a partner (a pair labelled ½ or more) the rank of its first; ``corpus``, the number of distinct texts.
     """
     pairs = data.load(task, split)
-    columns = columns_of(pairs)
-    texts = list(dict.fromkeys([*columns.sentence1, *columns.sentence2]))
+    columns = pair_columns(pairs)
+    texts = list(dict.fromkeys([*columns.first, *columns.second]))
     whole = _encoded(load_encoder("minilm"), texts)
     vectors = {"minilm": whole, "short": whole[:, :SHORT]}
     vectors["layers"] = _encoded(load_encoder("minilm", pooling="first_last_mean"), texts)
     scores = {name: _cosines(matrix, pairs, texts) for name, matrix in vectors.items()}
-    scores["overlap"] = np.array(list(map(bigram_overlap, columns.sentence1, columns.sentence2)))
+    scores["overlap"] = np.array(list(map(bigram_overlap, columns.first, columns.second)))
     return {
-        "labels": columns.score,
+        "labels": columns.labels.tolist(),
         "scores": {name: values.round(5).tolist() for name, values in scores.items()},
         "ranks": {name: _first_ranks(matrix, pairs, texts) for name, matrix in vectors.items()},
         "corpus": len(texts),
     }
 
 
-def _random(columns: Any) -> NDArray[np.float64]:
+def _random(columns: PairColumns) -> NDArray[np.float64]:
     """Overlap of each first sentence with the partner of another row."""
-    order = np.random.default_rng(0).permutation(len(columns.score))
+    order = np.random.default_rng(0).permutation(len(columns.labels))
     others = [(i, j) for i, j in enumerate(order) if i != j]
-    return np.array([bigram_overlap(columns.sentence1[i], columns.sentence2[j]) for i, j in others])
+    return np.array([bigram_overlap(columns.first[i], columns.second[j]) for i, j in others])
 
 
 def _closest(pair: TextPair, partners: Mapping[str, Sequence[tuple[str, float]]]) -> float:
@@ -258,7 +257,7 @@ def _first_ranks(vectors: NDArray[np.float64], pairs: Dataset, texts: list[str])
     """For each text with a partner, the rank of the first one found, as `evaluate_retrieval` counts."""
     row = {text: number for number, text in enumerate(texts)}
     partners: dict[int, set[int]] = defaultdict(set)
-    for first, second, label in zip(*columns_of(pairs), strict=True):
+    for first, second, label in zip(*pair_columns(pairs), strict=True):
         if label >= 0.5 and first != second:
             partners[row[first]].add(row[second])
             partners[row[second]].add(row[first])

@@ -1,18 +1,22 @@
-"""The command data."""
+"""The commands data and data check."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cosent_lib.cli.layout import aligned, label_shares
 from cosent_lib.cli.options import RangeOption, SourceOption, examples, score_limits
 
-if TYPE_CHECKING:
-    from cosent_lib.data.files import Columns
+if TYPE_CHECKING:  # scipy
+    from collections.abc import Mapping
+
+    from cosent_lib.data.columns import Pairs
     from cosent_lib.evaluation.report import Summary
 
-commands = typer.Typer()
 SHOWN = 20  # malformed rows that are listed
 WORDS = (
     "ceiling: the largest Spearman that untied scores can reach. ties: pairs of rows with equal labels, which demand "
@@ -21,40 +25,71 @@ WORDS = (
 )
 
 
-@commands.command(epilog=examples("cosent", "data", "data lcqmc", "data check my.tsv --score-range 0,5"))
-def data(
-    task: Annotated[
-        str | None, typer.Argument(help="A task to describe, or the word check; without it, the names of all.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Argument(help="After check: your .tsv or .csv (or .gz of it), or a folder of SPLIT.tsv.")
-    ] = None,
+class _ShowUnlessCheck(TyperGroup):
+    """Takes what follows ``data`` for the arguments of its command ``show``, unless it names a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not {*args[:1]} & {*self.commands, "--help"}:
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+commands = typer.Typer()
+data = typer.Typer(
+    cls=_ShowUnlessCheck, epilog=examples("cosent", "data", "data lcqmc", "data check my.tsv --score-range 0,5")
+)
+commands.add_typer(data, name="data", help="List the tasks, say what a task's splits hold, or check your own file.")
+
+
+@data.command()
+def show(
+    task: Annotated[str | None, typer.Argument(help="A task to describe; without it, the names of all.")] = None,
     source: SourceOption = "auto",
     score_range: RangeOption = None,
 ) -> None:
-    """List the tasks, say what a task's splits hold, or check your own file (exit code 2 for malformed rows)."""
+    """List the tasks, or say what a task's splits hold (the word show can be left out)."""
     from cosent_lib.data.load import load_pairs, split_names
     from cosent_lib.data.tasks import TASKS
 
-    if task == "check":
-        _check(file, score_limits(score_range))
-    elif file is not None:
-        raise ValueError(f"unexpected {str(file)!r}; did you mean: cosent data check {file}")
-    elif task is None:
+    if task is None:
         rows = [[name, item.language, ", ".join(item.splits), item.description] for name, item in TASKS.items()]
         typer.echo(aligned([["task", "language", "splits", "what it is"], *rows]))
-    else:
-        from cosent_lib.evaluation.report import columns_of
-
-        limits = score_limits(score_range)
-        _show({split: columns_of(load_pairs(task, split, source, score_range=limits)) for split in split_names(task)})
+        return
+    limits = score_limits(score_range)
+    _show({split: load_pairs(task, split, source, score_range=limits) for split in split_names(task)})
 
 
-def _show(splits: "dict[str, Columns]", advise: bool = False) -> None:
+@data.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Your .tsv or .csv (or .gz of it), or a folder of SPLIT.tsv.")],
+    score_range: RangeOption = None,
+) -> None:
+    """Check every row of your own file, or of each split of a folder (exit code 2 for malformed rows)."""
+    from cosent_lib.data.load import check_own
+
+    limits = score_limits(score_range)
+    checked = check_own(str(file), limits)
+    for checker in checked.values():
+        verdict = f"{len(checker.bad)} malformed" if checker.bad else "all well formed"
+        typer.echo(f"{checker.path}: {len(checker.columns['score']) + len(checker.bad)} rows, {verdict}")
+        for error in checker.bad[:SHOWN]:
+            typer.echo("  " + str(error).removeprefix(f"{checker.path}: "))
+        if len(checker.bad) > SHOWN:
+            typer.echo(f"  and {len(checker.bad) - SHOWN} more")
+        if limits is None and any("out of range" in error.problem for error in checker.bad):
+            typer.echo("  Scores other than 0 to 1 need their range, for example --score-range 0,5")
+    typer.echo()
+    if good := {split: checker.columns for split, checker in checked.items() if checker.columns["score"]}:
+        _show(good, advise=True)
+    if any(checker.bad for checker in checked.values()):
+        raise typer.Exit(2)
+
+
+def _show(splits: Mapping[str, Pairs], advise: bool = False) -> None:
     """Print counts a split, what the splits share, and advice."""
     from cosent_lib.evaluation.report import advice, summarise
 
-    summaries = {split: summarise(columns) for split, columns in splits.items()}
+    summaries = {split: summarise(pairs) for split, pairs in splits.items()}
     typer.echo(aligned(_summary_lines(summaries)))
     if len(splits) > 1:
         typer.echo("\n" + aligned(_overlap_lines(splits)))
@@ -63,7 +98,7 @@ def _show(splits: "dict[str, Columns]", advise: bool = False) -> None:
         typer.echo("\n" + "\n".join([f"{split}:", *(f"- {line}" for line in advice(summary))]))
 
 
-def _summary_lines(summaries: "dict[str, Summary]") -> list[list[str]]:
+def _summary_lines(summaries: Mapping[str, Summary]) -> list[list[str]]:
     """Lay out summaries as the cells of a table, split by split."""
     lines = [["split", "rows", "share of each label", "ceiling", "ties", "repeated", "contradictory"]]
     for split, item in summaries.items():
@@ -73,7 +108,7 @@ def _summary_lines(summaries: "dict[str, Summary]") -> list[list[str]]:
     return lines
 
 
-def _overlap_lines(splits: "dict[str, Columns]") -> list[list[str]]:
+def _overlap_lines(splits: Mapping[str, Pairs]) -> list[list[str]]:
     """Lay out what each split shares with each later one."""
     from cosent_lib.evaluation.report import overlap
 
@@ -81,29 +116,6 @@ def _overlap_lines(splits: "dict[str, Columns]") -> list[list[str]]:
     names = list(splits)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            found = overlap(splits[first], splits[second])
-            lines.append([f"{second} in {first}", str(found.pairs), f"{100 * found.sentences:.1f} %"])
+            shared = overlap(splits[first], splits[second])
+            lines.append([f"{second} in {first}", str(shared.pairs), f"{100 * shared.sentences:.1f} %"])
     return lines
-
-
-def _check(place: Path | None, limits: tuple[float, float] | None) -> None:
-    """Check every row of a file, or of each split of a folder."""
-    from cosent_lib.data.load import check_own
-
-    if place is None:
-        raise ValueError("check what? Expected a file: cosent data check my.tsv")
-    checked = check_own(str(place), limits)
-    for checker in checked.values():
-        found = f"{len(checker.bad)} malformed" if checker.bad else "all well formed"
-        typer.echo(f"{checker.path}: {len(checker.columns.score) + len(checker.bad)} rows, {found}")
-        for error in checker.bad[:SHOWN]:
-            typer.echo("  " + str(error).removeprefix(f"{checker.path}: "))
-        if len(checker.bad) > SHOWN:
-            typer.echo(f"  and {len(checker.bad) - SHOWN} more")
-        if limits is None and any("out of range" in error.problem for error in checker.bad):
-            typer.echo("  Scores other than 0 to 1 need their range, for example --score-range 0,5")
-    typer.echo()
-    if good := {split: checker.columns for split, checker in checked.items() if checker.columns.score}:
-        _show(good, advise=True)
-    if any(checker.bad for checker in checked.values()):
-        raise typer.Exit(2)

@@ -1,5 +1,7 @@
 """The commands evaluate and scale."""
 
+from __future__ import annotations
+
 import math
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,7 @@ import typer
 from cosent_lib.cli.layout import aligned, metrics_table
 from cosent_lib.cli.options import RangeOption, SourceOption, TaskArgument, examples, score_limits
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch
     from cosent_lib.ranking.scale import ScaleReport
 
 commands = typer.Typer()
@@ -17,18 +19,19 @@ ProgressOption = Annotated[bool, typer.Option(help="Show progress bars.")]
 
 
 @commands.command(
+    "evaluate",
     epilog=examples(
         "cosent",
         "evaluate runs/lcqmc lcqmc --threshold-split validation",
         "evaluate minilm stsb_en --split validation",
         "evaluate minilm csv:my.tsv",
-    )
+    ),
 )
-def evaluate(
+def evaluate_encoder(
     encoder: EncoderArgument,
     task: TaskArgument,
     split: Annotated[
-        str | None, typer.Option(help="Which pairs to judge on; test, or all of a single file, unless given.")
+        str | None, typer.Option(help="Which pairs to evaluate on; test, or all of a single file, unless given.")
     ] = None,
     threshold_split: Annotated[
         str | None, typer.Option(help="Fit the decision threshold here: adds accuracy and F1 (labels 0 and 1).")
@@ -37,15 +40,15 @@ def evaluate(
     score_range: RangeOption = None,
     progress: ProgressOption = True,
 ) -> None:
-    """Judge an encoder by how its cosines order the pairs of TASK."""
+    """Evaluate an encoder by how its cosines order the pairs of TASK."""
     from cosent_lib.data.load import load_pairs
     from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import evaluate as judge
+    from cosent_lib.evaluation.evaluate import evaluate
 
     split, limits = split or _usual_split(task, "test"), score_limits(score_range)
     pairs = load_pairs(task, split, source, score_range=limits)
     fitting = None if threshold_split is None else load_pairs(task, threshold_split, source, score_range=limits)
-    metrics = judge(load_encoder(encoder), pairs, fitting, progress=progress)
+    metrics = evaluate(load_encoder(encoder), pairs, fitting, progress=progress)
     typer.echo(f"{encoder} on {task} {split}: {len(pairs)} pairs")
     typer.echo(metrics_table({split: metrics}))
 
@@ -79,13 +82,13 @@ def scale(
 
 
 def _usual_split(task: str, name: str) -> str:
-    """Return the split of a command's habit, or ``all`` where a ``csv:`` task is a single file."""
+    """The split of a command's habit, or ``all`` where a ``csv:`` task is a single file."""
     from cosent_lib.data.load import split_names
 
     return "all" if task.startswith("csv:") and split_names(task) == ("all",) else name
 
 
-def _reasons(report: "ScaleReport") -> list[str]:
+def _reasons(report: ScaleReport) -> list[str]:
     """Say which λ and why."""
     said = []
     if math.isinf(report.scale):

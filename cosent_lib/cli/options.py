@@ -32,16 +32,16 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
 
 def named(settings: list[str]) -> dict[str, Any]:
     """Settings given as name=value, the value as JSON (6, 0.5, true, ["u", "v"]) or else as text."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ValueError(f"--loss-option {setting!r}: expected name=value, such as num_labels=6")
         try:
-            found[name] = json.loads(value)
+            options[name] = json.loads(value)
         except json.JSONDecodeError:
-            found[name] = value
-    return found
+            options[name] = value
+    return options
 
 
 def score_limits(text: str | None) -> tuple[float, float] | None:

@@ -7,19 +7,21 @@ some of them into the training pairs, which is a mistake made to be seen.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from datasets import Dataset
+from cosent_lib.data.columns import COLUMNS, Columns
+from cosent_lib.errors import check_number
 
-Columns = dict[str, list[Any]]
+if TYPE_CHECKING:  # a second of import
+    from datasets import Dataset
 
 
 def altered(pairs: Dataset, changes: Mapping[str, Any], seed: int) -> Dataset:
-    """Return ``pairs`` with the changes made, always in the order of this list; without changes ``pairs`` itself.
+    """The pairs with the changes made, always in the order of this list; without changes ``pairs`` itself.
 
     - ``take``: that many rows, drawn without replacement;
     - ``binarise``: labels above this number become 1, all others 0;
@@ -36,13 +38,19 @@ def altered(pairs: Dataset, changes: Mapping[str, Any], seed: int) -> Dataset:
 
     Raises:
         ValueError: an unknown change, a value out of its range, or pairs that it does not apply to.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> pairs = Dataset.from_dict({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})
+        >>> altered(pairs, {"flip": 1}, seed=0)["score"][:]
+        [0.0]
     """
     unknown = sorted(set(changes) - set(CHANGES))
     if unknown:
         raise ValueError(f"unknown change of the training pairs {unknown[0]!r}, expected some of: {', '.join(CHANGES)}")
     if not changes:
         return pairs
-    columns: Columns = {name: list(pairs[name][:]) for name in ("sentence1", "sentence2", "score")}
+    columns: Columns = {name: list(pairs[name][:]) for name in COLUMNS}
     for number, (name, change) in enumerate(CHANGES.items()):
         if name in changes:
             columns = change(columns, changes[name], np.random.default_rng([seed, number]))
@@ -64,34 +72,35 @@ def leaked(splits: Mapping[str, Dataset], changes: Mapping[str, Any], seed: int)
     """
     from datasets import concatenate_datasets
 
-    found = dict(splits)
+    mixed = dict(splits)
     for number, (name, split) in enumerate(LEAKS.items()):
         if name not in changes:
             continue
         if split not in splits:
             raise ValueError(f"{name} needs the {split} split, and the run does not load it")
         pairs, count = splits[split], changes[name]
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < len(pairs):
-            raise ValueError(f"{name} must be a whole number from 1 to {len(pairs) - 1}, got {count!r}")
+        most = len(pairs) - 1
+        check_number(name, count, f"a whole number from 1 to {most}", 1, most, whole=True)
         order = np.random.default_rng([seed, len(CHANGES) + number]).permutation(len(pairs))
-        together = concatenate_datasets([found["train"], pairs.select(order[:count])])
-        found["train"] = type(pairs).from_dict(together[:], features=pairs.features, info=found["train"].info)
+        together = concatenate_datasets([mixed["train"], pairs.select(order[:count])])
+        mixed["train"] = type(pairs).from_dict(together[:], features=pairs.features, info=mixed["train"].info)
         if split == "test":
             rest = pairs.select(np.sort(order[count:]))
-            found["test_unseen"] = type(pairs).from_dict(rest[:], features=pairs.features, info=pairs.info)
-    return found
+            mixed["test_unseen"] = type(pairs).from_dict(rest[:], features=pairs.features, info=pairs.info)
+    return mixed
 
 
 def _take(columns: Columns, count: Any, rng: np.random.Generator) -> Columns:
     rows = len(columns["score"])
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= rows:
-        raise ValueError(f"take must be a whole number from 1 to {rows}, the number of training pairs, got {count!r}")
+    expected = f"a whole number from 1 to {rows}, the number of training pairs"
+    check_number("take", count, expected, 1, rows, whole=True)
     kept = rng.permutation(rows)[:count]
     return {name: [values[row] for row in kept] for name, values in columns.items()}
 
 
 def _binarise(columns: Columns, cut: Any, rng: np.random.Generator) -> Columns:
-    ones = [float(label > _within("binarise", cut)) for label in columns["score"]]
+    check_number("binarise", cut, "a number from 0 to 1", 0, 1)
+    ones = [float(label > cut) for label in columns["score"]]
     if len(set(ones)) == 1:
         raise ValueError(f"binarise={cut} leaves one level: all {len(ones)} labels fall on one side")
     return columns | {"score": ones}
@@ -112,8 +121,8 @@ def _random_negatives(columns: Columns, kind: Any, rng: np.random.Generator) -> 
 
 def _random_level(columns: Columns, per_pair: Any, rng: np.random.Generator) -> Columns:
     count = len(columns["score"])
-    if isinstance(per_pair, bool) or not isinstance(per_pair, (int, float)) or not 0 < per_pair < math.inf:
-        raise ValueError(f"random must be a positive number of random pairs for each pair, got {per_pair!r}")
+    expected = "a positive number of random pairs for each pair"
+    check_number("random", per_pair, expected, math.ulp(0), sys.float_info.max)
     rows = rng.integers(count, size=round(per_pair * count)).tolist()
     return {
         "sentence1": columns["sentence1"] + [columns["sentence1"][row] for row in rows],
@@ -123,7 +132,8 @@ def _random_level(columns: Columns, per_pair: Any, rng: np.random.Generator) -> 
 
 
 def _flip(columns: Columns, rate: Any, rng: np.random.Generator) -> Columns:
-    wrong = rng.random(len(columns["score"])) < _within("flip", rate)
+    check_number("flip", rate, "a number from 0 to 1", 0, 1)
+    wrong = rng.random(len(columns["score"])) < rate
     return columns | {"score": [1 - y if turn else y for y, turn in zip(columns["score"], wrong, strict=True)]}
 
 
@@ -132,16 +142,10 @@ CHANGES: dict[str, Callable[[Columns, Any, np.random.Generator], Columns]] = {
 }  # fmt: skip
 
 
-def _within(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}")
-    return float(value)
-
-
 def _partners(columns: Columns, rows: list[int], rng: np.random.Generator) -> list[str]:
     """For each row a second sentence of any other pair that is neither its own two texts."""
     first, second = columns["sentence1"], columns["sentence2"]
-    found = []
+    partners = []
     for row in rows:
         own = (first[row], second[row])
         for _ in range(1000):
@@ -150,5 +154,5 @@ def _partners(columns: Columns, rows: list[int], rng: np.random.Generator) -> li
                 break
         else:
             raise ValueError(f"no second sentence but {own[1]!r} was found among {len(second)} pairs to draw from")
-        found.append(text)
-    return found
+        partners.append(text)
+    return partners

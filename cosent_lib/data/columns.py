@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 # a datasets.Dataset, a pandas DataFrame or a mapping, with the columns sentence1, sentence2, score
 Pairs: TypeAlias = Any
 COLUMNS = ("sentence1", "sentence2", "score")
+Columns: TypeAlias = dict[str, list[Any]]  # pairs as plain lists, while they are made
 
 
 class PairColumns(NamedTuple):
@@ -29,6 +30,10 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
     Raises:
         ValueError: a column is missing, there are no rows or columns differ in length, a text is not a string, a
             label is not a number in [0, 1] (``load_pairs`` scales to that range).
+
+    Example:
+        >>> pair_columns({"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0, 1]}).labels
+        array([0., 1.])
     """
     names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
     missing = [name for name in COLUMNS if name not in names]

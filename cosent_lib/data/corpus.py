@@ -61,7 +61,7 @@ SPLITS = {task: tuple(split for name, split in CHECKSUMS if name == task) for ta
 
 
 def _stream(*names: str) -> Random:
-    """Return a generator of its own for what is named, so that no part of the corpus depends on another's draws."""
+    """A generator of its own for what is named, so that no part of the corpus depends on another's draws."""
     digest = hashlib.sha256("/".join(names).encode()).digest()
     return Random(int.from_bytes(digest[:8], "big"))
 
@@ -72,7 +72,7 @@ def _pick(rng: Random, items: Sequence[T]) -> T:
 
 
 def _shuffled(rng: Random, items: Sequence[T]) -> list[T]:
-    """Return a Fisher–Yates shuffle of `items`."""
+    """A Fisher–Yates shuffle of `items`."""
     result = list(items)
     for i in range(len(result) - 1, 0, -1):
         j = int(rng.random() * (i + 1))
@@ -82,7 +82,7 @@ def _shuffled(rng: Random, items: Sequence[T]) -> list[T]:
 
 @cache
 def meanings(language: str, split: str) -> tuple[Meaning, ...]:
-    """Return the meanings of a split: 70 % train, 10 % validation, 20 % test, disjoint, the same for every task."""
+    """The meanings of a split: 70 % train, 10 % validation, 20 % test, disjoint, the same for every task."""
     actions, objects, circumstances = (range(len(slot)) for slot in GRAMMARS[language].slots)
     order: list[Meaning] = _shuffled(_stream("meanings", language), list(product(actions, objects, circumstances)))
     first, second = len(order) * 7 // 10, len(order) * 8 // 10
@@ -91,7 +91,7 @@ def meanings(language: str, split: str) -> tuple[Meaning, ...]:
 
 
 def render(language: str, meaning: Meaning, wording: Wording) -> str:
-    """Return the sentence: for each slot the chosen wording of its value, put into the chosen frame."""
+    """The sentence: for each slot the chosen wording of its value, put into the chosen frame."""
     grammar = GRAMMARS[language]
     action, thing, circumstance = (
         slot[value][word] for slot, value, word in zip(grammar.slots, meaning, wording, strict=False)
@@ -179,7 +179,7 @@ def _graded(language: str, split: str, count: int) -> list[Pair]:
 
 
 def generate(task: str, split: str) -> list[Pair]:
-    """Return the pairs of a split, always the same ones in the same order.
+    """The pairs of a split, always the same ones in the same order.
 
     - ``builtin``: half positives, half hard negatives.
     - ``builtin_random``: train holds the very positives of ``builtin`` in the same rows, and the first sentences of
@@ -209,6 +209,6 @@ def generate(task: str, split: str) -> list[Pair]:
 
 
 def checksum(pairs: Sequence[Pair]) -> str:
-    """Return the SHA-256 of the pairs as tab-separated UTF-8 lines."""
+    """The SHA-256 of the pairs as tab-separated UTF-8 lines."""
     lines = (f"{pair.sentence1}\t{pair.sentence2}\t{pair.score}\n" for pair in pairs)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

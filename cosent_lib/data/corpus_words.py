@@ -1,6 +1,6 @@
 """The words of the built-in corpus: what can be asked for, and every way to say it.
 
-Frozen together with :mod:`cosent_lib.data.corpus`: a changed word changes the checksums there.
+Frozen together with ``cosent_lib.data.corpus``: a changed word changes the checksums there.
 """
 
 from typing import NamedTuple

@@ -13,7 +13,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from cosent_lib.data.columns import COLUMNS, Columns
+from cosent_lib.errors import CosentError
 
 OnError = Literal["raise", "skip"]
 BOM = b"\xef\xbb\xbf"  # byte-order mark that some editors put before UTF-8
@@ -22,7 +25,7 @@ SHOWN = 10  # how many skipped rows a warning lists
 Row = tuple[int, Sequence[str]]  # line where the row begins, its fields
 
 
-class MalformedFile(ValueError):  # noqa: N818 (the name says what is wrong, as MalformedRow's does)
+class MalformedFile(CosentError, ValueError):  # noqa: N818 (the name says what is wrong, as MalformedRow's does)
     """A file that cannot be read as sentence pairs at all.
 
     Attributes:
@@ -55,14 +58,6 @@ class SkippedRowsWarning(UserWarning):
     """Rows were left out because ``on_error="skip"`` asked for it; the message says how many and which."""
 
 
-class Columns(NamedTuple):
-    """Checked pairs, column by column; scores scaled to [0, 1]."""
-
-    sentence1: list[str]
-    sentence2: list[str]
-    score: list[float]
-
-
 class _Problem(ValueError):  # noqa: N818
     """What is wrong with a row, before its place is known: the problem, the value, what was expected."""
 
@@ -78,7 +73,7 @@ class Checker:
 
     def __init__(self, path: str, score_range: tuple[float, float], on_error: OnError) -> None:
         self.path, self.score_range, self.on_error = path, score_range, on_error
-        self.columns = Columns([], [], [])
+        self.columns: Columns = {name: [] for name in COLUMNS}
         self.bad: list[MalformedRow] = []
 
     def add(self, line: int, sentence1: object, sentence2: object, score: object) -> None:
@@ -93,9 +88,8 @@ class Checker:
         except _Problem as problem:
             self.reject(line, *problem.args)
             return
-        self.columns.sentence1.append(first)
-        self.columns.sentence2.append(second)
-        self.columns.score.append(value)
+        for name, item in zip(COLUMNS, (first, second, value), strict=True):
+            self.columns[name].append(item)
 
     def reject(self, line: int, problem: str, value: object, expected: str) -> None:
         """Raise for a malformed row, or remember it."""
@@ -105,12 +99,12 @@ class Checker:
         self.bad.append(error)
 
     def finish(self) -> Columns:
-        """Return what was collected; warn of what was skipped.
+        """What was collected; warns of what was skipped.
 
         Raises:
             MalformedFile: nothing was collected.
         """
-        kept, skipped = len(self.columns.score), len(self.bad)
+        kept, skipped = len(self.columns["score"]), len(self.bad)
         listed = "; ".join(f"line {error.line} ({error.problem})" for error in self.bad[:SHOWN])
         more = f"; and {skipped - SHOWN} more" if skipped > SHOWN else ""
         if not kept:
@@ -133,7 +127,7 @@ def _text(name: str, text: object) -> str:
 
 @lru_cache(maxsize=4096)
 def _scaled(score: object, low: float, high: float) -> float:
-    """Return a score scaled to [0, 1]; cached, since most files hold only a few distinct scores."""
+    """A score scaled to [0, 1]; cached, since most files hold only a few distinct scores."""
     expected = f"a number from {low:g} to {high:g}"
     try:
         plain = not isinstance(score, str) or (score.isascii() and "_" not in score)  # float() takes "1_0" and "１"
@@ -163,7 +157,7 @@ def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, 
         MalformedFile: empty, truncated, another encoding, wrong header, an unclosed quotation.
     """
     rows = rows_of(path)
-    names = ["sentence1", "sentence2", "score"]
+    names = list(COLUMNS)
     if header:
         _, first = next(rows)
         names = [name.strip() for name in first]
@@ -182,7 +176,7 @@ def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, 
 
 
 def kind_of(path: Path) -> str:
-    """Return the ending of a file's name, without the ``.gz`` that may follow it."""
+    """The ending of a file's name, without the ``.gz`` that may follow it."""
     return Path(path.name.removesuffix(".gz")).suffix
 
 
@@ -196,7 +190,7 @@ def lines_of(path: Path, *, strip: bool = True) -> Iterator[tuple[int, str]]:
     Raises:
         MalformedFile: empty, a broken gzip file or one without its name, UTF-16.
     """
-    found, held = False, list[tuple[int, str]]()  # held: empty lines that may be the file's last
+    begun, held = False, list[tuple[int, str]]()  # held: empty lines that may be the file's last
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -204,17 +198,17 @@ def lines_of(path: Path, *, strip: bool = True) -> Iterator[tuple[int, str]]:
                 text = line.decode(errors="surrogateescape").removesuffix("\n")
                 held.append((number, text.removesuffix("\r") if strip else text))
                 if text.strip("\r"):
-                    found = True
+                    begun = True
                     yield from held
                     held.clear()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise MalformedFile(str(path), f"not a whole gzip file ({error}); fetch or pack it again") from error
-    if not found:
+    if not begun:
         raise MalformedFile(str(path), "the file is empty")
 
 
 def _begun(path: Path, raw: bytes) -> bytes:
-    """Return the first line without a byte-order mark, if it begins a text at all."""
+    """The first line without a byte-order mark, if it begins a text at all."""
     if raw.startswith(b"\x1f\x8b"):
         raise MalformedFile(str(path), "gzip-compressed but not named .gz; rename it")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -223,7 +217,7 @@ def _begun(path: Path, raw: bytes) -> bytes:
 
 
 def undecoded(text: str) -> bytes | None:
-    """Return the bytes of a text some of which are not UTF-8; None where all are."""
+    """The bytes of a text some of which are not UTF-8; None where all are."""
     wrong = any("\udc80" <= letter <= "\udcff" for letter in text)
     return text.encode(errors="surrogateescape") if wrong else None
 
@@ -253,7 +247,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
 
 
 def _positions(path: Path, names: list[str]) -> tuple[int, int, int]:
-    """Return where sentence1, sentence2 and the score stand; other columns are allowed and ignored."""
+    """Where sentence1, sentence2 and the score stand; other columns are allowed and ignored."""
     wanted = ["sentence1", "sentence2", "score" if "score" in names else "label"]
     problem = ""
     if "score" in names and "label" in names:

@@ -1,5 +1,7 @@
 """Pairs from the Hugging Face hub, at a pinned commit, with every row checked as if it came from a file."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cosent_lib.data.files import Checker, MalformedFile, OnError
 from cosent_lib.data.tasks import DataUnavailable, HubSource, Task
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a second of import
     from datasets import Dataset
 
 
 def from_hub(task: Task, split: str, on_error: OnError) -> tuple[Checker, str]:
-    """Load a split and return its checked rows and the words for their origin.
+    """The checked rows of a split and the words for their origin.
 
     Raises:
         DataUnavailable: the hub does not have it or does not hand it over; the message says what happened.
@@ -33,14 +35,14 @@ def from_hub(task: Task, split: str, on_error: OnError) -> tuple[Checker, str]:
         raise DataUnavailable(f"{asked}: {_reason(error)}. {cached} {task.ways(split, hub=False)}") from error
     if (loaded := _loaded_commit(raw)) not in (None, hub.revision):  # the client's cache may answer with any commit
         raise DataUnavailable(f"{asked}: the copy on this machine is of commit {loaded}. {task.ways(split, hub=False)}")
-    place = f"hub {hub.id}@{hub.revision}{f' {hub.config}' if hub.config else ''} {hub.splits[split]}"
+    origin = f"hub {hub.id}@{hub.revision}{f' {hub.config}' if hub.config else ''} {hub.splits[split]}"
     if missing := [name for name in hub.columns if name not in raw.column_names]:
-        raise MalformedFile(place, f"no column {', '.join(missing)} among {raw.column_names}")
+        raise MalformedFile(origin, f"no column {', '.join(missing)} among {raw.column_names}")
     first, second, scores = (raw[name][:] for name in hub.columns)
-    checker = Checker(place, hub.score_range or task.score_range, on_error)
+    checker = Checker(origin, hub.score_range or task.score_range, on_error)
     for row, values in enumerate(zip(first, second, _class_scores(raw, hub, scores), strict=True), start=1):
         checker.add(row, *values)
-    return checker, place
+    return checker, origin
 
 
 def _knock(hub: HubSource) -> None:
@@ -79,15 +81,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _class_scores(raw: "Dataset", hub: HubSource, scores: list[Any]) -> list[Any]:
-    """Return scores by class name where the hub has class labels; -1, a missing label, is left for the check."""
+def _class_scores(raw: Dataset, hub: HubSource, scores: list[Any]) -> list[Any]:
+    """Scores by class name where the hub has class labels; -1, a missing label, is left for the check."""
     if hub.labels is None:
         return scores
     by_index = {index: hub.labels[name] for index, name in enumerate(raw.features[hub.columns[2]].names)}
     return [by_index.get(score, score) for score in scores]
 
 
-def _loaded_commit(raw: "Dataset") -> str | None:
-    """Return the commit that was loaded, which the addresses of the downloaded files tell."""
-    found = (re.search(r"@([0-9a-f]{40})/", address) for address in raw.info.download_checksums or {})
-    return next((match.group(1) for match in found if match), None)
+def _loaded_commit(raw: Dataset) -> str | None:
+    """The commit that was loaded, which the addresses of the downloaded files tell."""
+    matches = (re.search(r"@([0-9a-f]{40})/", address) for address in raw.info.download_checksums or {})
+    return next((match.group(1) for match in matches if match), None)

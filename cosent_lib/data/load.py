@@ -4,6 +4,8 @@
 `DataUnavailable`, a malformed row is `MalformedRow`. Scores are scaled by the task's declared range to [0, 1].
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
@@ -12,17 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosent_lib.data import corpus
-from cosent_lib.data.files import Checker, MalformedFile, MalformedRow, OnError, SkippedRowsWarning, check_file
+from cosent_lib.data.files import Checker, OnError, check_file
 from cosent_lib.data.hub import from_hub
-from cosent_lib.data.tasks import FULL, TASKS, VARIABLE, DataUnavailable, HubSource, Task
+from cosent_lib.data.tasks import FULL, TASKS, VARIABLE, DataUnavailable, Task
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a second of import
     from datasets import Dataset
-
-__all__ = [
-    "TASKS", "DataUnavailable", "HubSource", "MalformedFile", "MalformedRow", "SkippedRowsWarning", "Task", "check_own",
-    "fingerprint", "load_pairs", "origin", "split_names",
-]  # fmt: skip
 
 SOURCES = ("auto", "dir", "hub", "builtin")
 SUFFIXES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
@@ -35,8 +32,8 @@ def load_pairs(
     *,
     score_range: tuple[float, float] | None = None,
     on_error: OnError = "raise",
-) -> "Dataset":
-    """Load the pairs of a task's split.
+) -> Dataset:
+    """The pairs of a task's split.
 
     Args:
         task: a name in `TASKS`, or ``csv:PATH`` for your own: a folder of ``SPLIT.tsv`` or ``SPLIT.csv`` (or ``.gz`` of
@@ -55,6 +52,11 @@ def load_pairs(
         DataUnavailable: the data are not there.
         MalformedRow, MalformedFile: a row, or the file as a whole, is not as it should be (both `ValueError`).
         ValueError: a task, split, source or range that does not exist or does not fit.
+
+    Example:
+        >>> pairs = load_pairs("builtin", "validation")
+        >>> pairs.column_names, len(pairs)
+        (['sentence1', 'sentence2', 'score'], 1500)
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'skip'")
@@ -63,39 +65,43 @@ def load_pairs(
     if task.startswith("csv:"):
         if source != "auto":
             raise ValueError(f"{task!r} is read from its path, so source {source!r} does not apply; leave it at 'auto'")
-        checker, place = _from_own(task.removeprefix("csv:"), split, score_range, on_error)
+        checker, where = _from_own(task.removeprefix("csv:"), split, score_range, on_error)
     else:
         known = _known(task)
         if score_range is not None and tuple(score_range) != known.score_range:
             raise ValueError(f"task {task!r} has scores in {known.score_range}; score_range is for csv: tasks")
-        checker, place = _from_source(known, split, _resolved_source(known, source), on_error)
+        checker, where = _from_source(known, split, _resolved_source(known, source), on_error)
     from datasets import Dataset, DatasetInfo, Features, Value
 
     features = Features({"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")})
-    info = DatasetInfo(description=place, features=features)
-    return Dataset.from_dict(checker.finish()._asdict(), features=features, info=info)
+    info = DatasetInfo(description=where, features=features)
+    return Dataset.from_dict(checker.finish(), features=features, info=info)
 
 
 def split_names(task: str) -> tuple[str, ...]:
-    """Return the splits of a task; for ``csv:PATH`` those among train, validation, test whose file exists.
+    """The splits of a task; for ``csv:PATH`` those among train, validation, test whose file exists.
 
     Raises:
         ValueError: unknown task.
         DataUnavailable: no file at a ``csv:`` path.
+
+    Example:
+        >>> split_names("pawsx")
+        ('validation', 'test')
     """
     if not task.startswith("csv:"):
         return _known(task).splits
     place = task.removeprefix("csv:")
     if "{split}" not in place and Path(place).is_file():
         return ("all",)
-    found = tuple(split for split in FULL if _candidates(place, split))
-    if not found:
+    names = tuple(split for split in FULL if _candidates(place, split))
+    if not names:
         raise DataUnavailable(f"no file of pairs at {place!r}; {_listing(_folder_of(place))}")
-    return found
+    return names
 
 
 def check_own(place: str, score_range: tuple[float, float] | None = None) -> dict[str, Checker]:
-    """Check every row of the reader's own data and return, split by split, the good rows and the malformed ones.
+    """The good rows and the malformed ones of the reader's own data, split by split.
 
     ``place`` is what may stand after ``csv:``; ``score_range`` and what is raised are as in `load_pairs`, malformed
     rows excepted.
@@ -103,16 +109,16 @@ def check_own(place: str, score_range: tuple[float, float] | None = None) -> dic
     return {split: _from_own(place, split, score_range, "skip")[0] for split in split_names(f"csv:{place}")}
 
 
-def fingerprint(dataset: "Dataset") -> str:
-    """Return the SHA-256 over all rows in order: the same for the same texts and scaled scores, however loaded."""
+def fingerprint(dataset: Dataset) -> str:
+    """The SHA-256 over all rows in order: the same for the same texts and scaled scores, however loaded."""
     digest, columns = hashlib.sha256(), dataset.with_format(None)[:]
     for row in zip(columns["sentence1"], columns["sentence2"], columns["score"], strict=True):
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return digest.hexdigest()
 
 
-def origin(dataset: "Dataset") -> str:
-    """Return where `load_pairs` had the rows from, the hub's revision included, without any folder of this machine."""
+def origin(dataset: Dataset) -> str:
+    """Where `load_pairs` had the rows from, the hub's revision included, without any folder of this machine."""
     return str(dataset.info.description)
 
 
@@ -132,7 +138,7 @@ def _resolved_source(task: Task, source: str) -> str:
 
 
 def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tuple[Checker, str]:
-    """Return checked rows and the words for their origin."""
+    """Checked rows and the words for their origin."""
     if split not in FULL and split not in task.splits:
         raise ValueError(f"task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}")
     if source == "hub":
@@ -146,11 +152,11 @@ def _from_source(task: Task, split: str, source: str, on_error: OnError) -> tupl
     return checker, f"builtin {corpus.CHECKSUMS[task.name, split]}"
 
 
-def _one_of(found: list[Path]) -> Path | None:
-    """Return the only file found, None without any; two for the same split are never chosen between in silence."""
-    if len(found) > 1:
-        raise ValueError(f"several files for one split: {', '.join(map(str, found))}; keep one")
-    return found[0] if found else None
+def _one_of(files: list[Path]) -> Path | None:
+    """The only file found, None without any; two for the same split are never chosen between in silence."""
+    if len(files) > 1:
+        raise ValueError(f"several files for one split: {', '.join(map(str, files))}; keep one")
+    return files[0] if files else None
 
 
 def _listing(folder: Path) -> str:
@@ -163,12 +169,12 @@ def _listing(folder: Path) -> str:
 
 
 def _folder_of(place: str) -> Path:
-    """Return the folder in which a ``csv:`` path looks for its files."""
+    """The folder in which a ``csv:`` path looks for its files."""
     return Path(place) if Path(place).is_dir() else Path(place.partition("{split}")[0] + "_").parent
 
 
 def _candidates(place: str, split: str) -> list[Path]:
-    """Return the existing files of a split of a ``csv:`` folder or of a path with ``{split}`` in it."""
+    """The existing files of a split of a ``csv:`` folder or of a path with ``{split}`` in it."""
     paths = [Path(place.replace("{split}", split))]
     if "{split}" not in place:
         paths = [Path(place) / f"{split}{suffix}" for suffix in SUFFIXES]
@@ -178,7 +184,7 @@ def _candidates(place: str, split: str) -> list[Path]:
 def _from_own(
     place: str, split: str, score_range: tuple[float, float] | None, on_error: OnError
 ) -> tuple[Checker, str]:
-    """Return checked rows of the reader's own data and the words for their origin."""
+    """Checked rows of the reader's own data and the words for their origin."""
     path = _own_file(place, split)
     low, high = (0.0, 1.0) if score_range is None else score_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -187,7 +193,7 @@ def _from_own(
 
 
 def _own_file(place: str, split: str) -> Path:
-    """Return the file of a split of the reader's own data."""
+    """The file of a split of the reader's own data."""
     single = "{split}" not in place and Path(place).is_file()
     if single and split != "all":
         raise ValueError(
@@ -204,18 +210,18 @@ def _own_file(place: str, split: str) -> Path:
 
 
 def _in_data_dir(task: Task, split: str) -> tuple[Path, bool]:
-    """Return the file under ``COSENT_DATA_DIR`` and whether it has a header."""
+    """The file under ``COSENT_DATA_DIR`` and whether it has a header."""
     root = os.environ.get(VARIABLE)
     if not root:
         raise DataUnavailable(
             f"{task.name}/{split}: source 'dir' needs {VARIABLE}, which is not set. {task.ways(split)}"
         )
     folder = Path(root) / task.name
-    found = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
+    files = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
     if task.original:
         name = f"{task.original}.{'valid' if split == 'validation' else split}.data"
-        found += [Path(root) / task.original / name, Path(root) / task.original / f"{name}.gz"]
-    path = _one_of([path for path in found if path.is_file()])
+        files += [Path(root) / task.original / name, Path(root) / task.original / f"{name}.gz"]
+    path = _one_of([path for path in files if path.is_file()])
     if path is None:
         there = _listing(folder if folder.is_dir() else Path(root))
         raise DataUnavailable(f"{task.name}/{split} is not under {VARIABLE}: {there}. {task.ways(split)}")

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cosent_lib.data import corpus
+from cosent_lib.errors import CosentError
 
 VARIABLE = "COSENT_DATA_DIR"
 FULL = {"train": "train", "validation": "validation", "test": "test"}
 
 
-class DataUnavailable(RuntimeError):  # noqa: N818 (a state of the world, named as users will meet it)
+class DataUnavailable(CosentError, RuntimeError):  # noqa: N818 (a state of the world, named as users will meet it)
     """The data are not where they were asked from; the message names the task, the place and the other ways."""
 
 

@@ -2,9 +2,7 @@
 
 import json
 import math
-import shutil
 import unicodedata
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cosent_lib.errors import CosentError
+from cosent_lib.files import replacing_folder
 from cosent_lib.version import __version__
 
 FORMAT = "cosent_lib.encoder"
@@ -31,21 +31,25 @@ KINDS = {
 }
 
 
-class EncoderUnavailable(ValueError):  # noqa: N818 — beside data.DataUnavailable
+class EncoderUnavailable(CosentError, RuntimeError):  # noqa: N818 (as DataUnavailable)
     """The named encoder cannot be had here; the message says why and what would help."""
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list. ``ValueError`` naming the first position that is not a string or shows nothing."""
+    """The texts as a list.
+
+    Raises:
+        ValueError: one is not a string or shows nothing; names the first such position.
+    """
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
-    found = list(texts)
-    for position, text in enumerate(found):
+    listed = list(texts)
+    for position, text in enumerate(listed):
         if not isinstance(text, str):
             raise ValueError(f"texts[{position}] is {text!r} ({type(text).__name__}); expected a string")
         if all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text):  # controls, zero-width signs
             raise ValueError(f"texts[{position}] is {text!r}; expected a text that is not empty")
-    return found
+    return listed
 
 
 class SentenceEncoder(nn.Module):
@@ -95,6 +99,19 @@ class SentenceEncoder(nn.Module):
 
         Texts are encoded in order of length, so that a batch holds little padding, and given back in the
         order they came in; train or eval mode is afterwards what it was.
+
+        Args:
+            texts: none of them empty.
+            batch_size: how many go through the model at once.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: a text that is empty or not a string, a batch size below 1.
+
+        Example:
+            >>> from cosent_lib import load_encoder
+            >>> load_encoder("static", ["a cat", "a dog"], dim=4).encode(["a cat"]).shape
+            torch.Size([1, 4])
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected at least 1")
@@ -112,25 +129,29 @@ class SentenceEncoder(nn.Module):
         """Write the encoder to ``folder``, bit for bit: safetensors and JSON, nothing pickled.
 
         All is written beside the folder and renamed at the end, so an interrupted save leaves no half folder.
-        An earlier encoder there is replaced; any other folder that is not empty is a ``ValueError``.
+
+        Args:
+            folder: new, empty, or an earlier encoder, which is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
         """
         target = Path(folder).resolve()
         if target.exists() and not (target / CONFIG_FILE).is_file() and (target.is_file() or any(target.iterdir())):
             raise ValueError(f"{folder} exists and holds no saved encoder; refusing to replace it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        part.mkdir()
-        try:
+        with replacing_folder(target) as part:
             config = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": self.kind, "name": self.name}
             config |= {"written_by": f"cosent_lib {__version__}", "options": self._write(part)}
             (part / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            _swap(part, target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read what ``save`` wrote. ``FileNotFoundError`` without a folder, ``ValueError`` for another format."""
+        """The encoder that ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: no such folder.
+            ValueError: the folder holds something else, or an encoder of another class.
+        """
         config = read_config(Path(folder))
         encoder_class = resolve_name(KINDS[config["kind"]])
         if not issubclass(encoder_class, cls):
@@ -173,8 +194,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT!r}")
     if config.get("format_version") != FORMAT_VERSION:
-        found = config.get("format_version")
-        raise ValueError(f"{path} has format version {found!r}; this library reads version {FORMAT_VERSION}")
+        version = config.get("format_version")
+        raise ValueError(f"{path} has format version {version!r}; this library reads version {FORMAT_VERSION}")
     if config.get("kind") not in KINDS:
         raise ValueError(f"{path} has kind {config.get('kind')!r}; this library reads {', '.join(KINDS)}")
     if missing := {"name", "options"} - config.keys():
@@ -188,15 +209,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged or missing: {error}") from error
-
-
-def _swap(part: Path, target: Path) -> None:
-    """Put ``part`` in the place of ``target``; the old folder is whole or gone, never mixed with the new."""
-    old = target.with_name(f"{part.name}.old")
-    if target.exists():
-        target.rename(old)
-    part.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def checked_rate(learning_rate: float | None, default: float) -> float:

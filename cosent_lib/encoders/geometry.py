@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def geometry(vectors: NDArray[np.floating]) -> dict[str, float]:
-    """Return what cosines between *all* pairs of different rows look like, and how many directions the rows use.
+    """What cosines between *all* pairs of different rows look like, and how many directions the rows use.
 
     Everything is computed on rows scaled to length 1, in float64, from d × d matrices: linear in n.
 
@@ -20,6 +20,10 @@ def geometry(vectors: NDArray[np.floating]) -> dict[str, float]:
 
     Raises:
         ValueError: fewer than two rows, a zero or a non-finite one, or rows that all point the same way.
+
+    Example:
+        >>> round(geometry(np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]))["mean_cosine"], 4)  # (0 + 0 − 1)/3
+        -0.3333
 
     Source: Ethayarajh 2019 (arXiv 1909.00512) for the mean cosine; Chapter 5.
     """
@@ -47,7 +51,7 @@ def geometry(vectors: NDArray[np.floating]) -> dict[str, float]:
 
 
 def whitening(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the centre ``[dim]`` and the matrix ``[dim, dim]`` for which ``(x − centre) @ matrix`` has mean 0 and
+    """The centre ``[dim]`` and the matrix ``[dim, dim]`` for which ``(x − centre) @ matrix`` has mean 0 and
     covariance I over the given vectors: every direction counts the same.
 
     Directions without variance (fewer vectors than dimensions, a dead coordinate) are mapped to 0.
@@ -57,6 +61,12 @@ def whitening(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArr
 
     Raises:
         ValueError: fewer than two rows, one that is not finite, or rows that are all equal.
+
+    Example:
+        >>> rows = np.array([[1.0, 0.0], [3.0, 1.0], [5.0, -1.0]])
+        >>> centre, matrix = whitening(rows)
+        >>> np.allclose(np.cov((rows - centre) @ matrix, rowvar=False, bias=True), np.eye(2))
+        True
 
     Source: Su 2021 (Scientific Spaces 8069); Chapter 5.
     """

@@ -1,7 +1,7 @@
-"""Text → vectors: the front door of the encoders, :func:`load_encoder`.
+"""Text → vectors: the front door of the encoders, :func:`cosent_lib.load_encoder`.
 
-:class:`SentenceEncoder` is what all of them offer (`encoder_base.py`); `static_encoder.py` holds the embedding bag,
-`small_encoder.py` the BERT from scratch, `pretrained.py` the checkpoints, `pooling.py` what makes one vector of many.
+:class:`cosent_lib.SentenceEncoder`, in ``base.py``, is what all of them offer; ``static.py`` holds the embedding bag,
+``small.py`` the BERT from scratch, ``pretrained.py`` the checkpoints, ``pooling.py`` what makes one vector of many.
 """
 
 import re
@@ -10,12 +10,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from cosent_lib.encoders.base import CONFIG_FILE, KINDS, EncoderUnavailable, SentenceEncoder
+from cosent_lib.encoders.base import CONFIG_FILE, KINDS, SentenceEncoder
 
 ENCODERS = ("static", "small", "minilm")  # names of our own, beside folders and hub ids
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-__all__ = ["ENCODERS", "EncoderUnavailable", "SentenceEncoder", "load_encoder"]
 
 
 def load_encoder(
@@ -42,10 +40,28 @@ def load_encoder(
     - a hub id "owner/name". Option ``revision``. For checkpoints ``pooling`` is "mean" and ``max_length`` 128
       unless given, whatever else the checkpoint may recommend.
 
-    Poolings: "cls", "mean", "max", "first_last_mean" (see ``cosent_lib.encoders.pooling.pool``). ``texts`` and
-    ``seed`` are not used by encoders that are already trained; any other option that an encoder does not
-    have is a ``ValueError``, as are an unknown name and an encoder that cannot be had
-    (:class:`EncoderUnavailable`).
+    Poolings: "cls", "mean", "max", "first_last_mean" (see ``cosent_lib.encoders.pooling.pool``). An option that is
+    not given is None. ``texts`` and ``seed`` are not used by encoders that are already trained; any other option that
+    an encoder does not have is refused.
+
+    Args:
+        name: as above.
+        texts: where the vocabulary comes from.
+        dim: length of a vector.
+        layers: of the transformer.
+        vocabulary_size: most tokens or features.
+        seed: of random weights.
+        pooling: how token vectors become one.
+        max_length: tokens of a text, special ones included; the rest is cut off.
+        revision: commit, tag or branch on the hub.
+
+    Raises:
+        ValueError: an unknown name or option, no texts where a vocabulary is needed, a size out of range.
+        EncoderUnavailable: an encoder that cannot be had here.
+
+    Example:
+        >>> load_encoder("static", texts=["a cat", "a dog"]).dim
+        128
     """
     options: dict[str, object] = {"dim": dim, "layers": layers, "vocabulary_size": vocabulary_size}
     options |= {"pooling": pooling, "max_length": max_length, "revision": revision}

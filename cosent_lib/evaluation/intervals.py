@@ -4,8 +4,6 @@ The unit that is drawn is the pair of sentences. Where sentences are shared betw
 not independent and the interval is somewhat too narrow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -45,6 +43,12 @@ def bootstrap_interval(
 
     Raises:
         ValueError: other shapes, bad options, or a resample on which the metric is undefined (too few rows of a label).
+
+    Example:
+        >>> from cosent_lib import concordance
+        >>> scores, labels = [0.1, 0.4, 0.3, 0.8] * 25, [0, 0, 1, 1] * 25
+        >>> bootstrap_interval(scores, labels, concordance, resamples=50).estimate
+        0.75
     """
     return _bootstrap((scores, labels), metric, resamples, confidence, seed)
 
@@ -61,11 +65,26 @@ def bootstrap_difference(
 ) -> Interval:
     """Paired bootstrap interval of ``metric(scores, labels) − metric(baseline, labels)``.
 
-    Both are judged on the same drawn rows, so what the two find equally hard cancels. An interval that leaves
+    Both are computed on the same drawn rows, so what the two find equally hard cancels. An interval that leaves
     out 0 says that more *pairs* would not change the sign; it says nothing about other training seeds.
 
-    All three columns are ``[n]``, row by row of the same pairs; options and errors are those of
-    :func:`bootstrap_interval`.
+    Args:
+        scores: ``[n]``.
+        baseline: ``[n]``, of the same rows.
+        labels: ``[n]``.
+        metric: as for :func:`cosent_lib.bootstrap_interval`.
+        resamples: likewise.
+        confidence: likewise.
+        seed: likewise.
+
+    Raises:
+        ValueError: as from :func:`cosent_lib.bootstrap_interval`.
+
+    Example:
+        >>> from cosent_lib import concordance
+        >>> labels, better, worse = [0, 0, 1, 1] * 25, [0.1, 0.2, 0.3, 0.8] * 25, [0.1, 0.4, 0.3, 0.8] * 25
+        >>> bootstrap_difference(better, worse, labels, concordance, resamples=50).estimate
+        0.25
     """
     return _bootstrap(
         (scores, baseline, labels),
@@ -87,7 +106,7 @@ def _bootstrap(
         raise ValueError(f"a bootstrap needs at least two rows, got {arrays[0].size}")
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"expected resamples >= 1 and confidence in (0, 1), got {resamples} and {confidence}")
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         arrays,
         statistic,
         n_resamples=resamples,
@@ -97,4 +116,4 @@ def _bootstrap(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(float(statistic(*arrays)), float(found.low), float(found.high))
+    return Interval(float(statistic(*arrays)), float(interval.low), float(interval.high))

@@ -1,14 +1,11 @@
-"""What a set of pairs holds that decides how to train and judge on it: ties, repetitions, contradictions, overlaps."""
+"""What in a set of pairs decides how to train and evaluate on it: ties, repetitions, contradictions, overlaps."""
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from cosent_lib.data.files import Columns
+from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
 from cosent_lib.evaluation.metrics import UndefinedMetric, spearman_ceiling
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 BATCH = 64  # for which the share of batches without order is told
 
@@ -43,19 +40,15 @@ class Overlap(NamedTuple):
     sentences: float
 
 
-def columns_of(pairs: "Dataset") -> Columns:
-    """Return the columns of a loaded data set."""
-    return Columns(*(pairs[name][:] for name in Columns._fields))
-
-
-def summarise(columns: Columns) -> Summary:
-    """Count what stands in the rows, of which there must be at least one."""
-    labels = Counter(columns.score)
+def summarise(pairs: Pairs) -> Summary:
+    """Counts of what stands in the rows, of which there must be at least one."""
+    columns = pair_columns(pairs)
+    labels = Counter(columns.labels.tolist())
     by_pair: dict[tuple[str, str], set[float]] = {}
-    for pair, score in zip(_pairs(columns), columns.score, strict=True):
+    for pair, score in zip(_texts(columns), columns.labels.tolist(), strict=True):
         by_pair.setdefault(pair, set()).add(score)
     try:
-        ceiling = spearman_ceiling(columns.score)
+        ceiling = spearman_ceiling(columns.labels)
     except UndefinedMetric:
         ceiling = None
     rows = labels.total()
@@ -64,20 +57,22 @@ def summarise(columns: Columns) -> Summary:
     return Summary(labels, ceiling, tied, rows - len(by_pair), contradictory)
 
 
-def overlap(first: Columns, second: Columns) -> Overlap:
-    """Compare two splits."""
-    known, asked = ({*columns.sentence1, *columns.sentence2} for columns in (first, second))
-    return Overlap(len({*_pairs(first)} & {*_pairs(second)}), len(known & asked) / len(asked))
+def overlap(first: Pairs, second: Pairs) -> Overlap:
+    """What the second set of pairs shares with the first."""
+    sides = pair_columns(first), pair_columns(second)
+    known, asked = ({*columns.first, *columns.second} for columns in sides)
+    before, after = ({*_texts(columns)} for columns in sides)
+    return Overlap(len(before & after), len(known & asked) / len(asked))
 
 
 def share_without_order(labels: Counter[float], batch: int = BATCH) -> float:
-    """Return the probability that a batch drawn without replacement holds one label only; exact."""
+    """The probability that a batch drawn without replacement holds one label only; exact."""
     size = min(batch, labels.total())
     return sum(math.comb(count, size) for count in labels.values()) / math.comb(labels.total(), size)
 
 
 def advice(summary: Summary) -> list[str]:
-    """Say what the counts mean for training and judging, a sentence each."""
+    """Say what the counts mean for training and evaluating, a sentence each."""
     if summary.ceiling is None:
         return [f"All {summary.rows} labels are equal: they demand no order, and no loss can learn one from them."]
     said = []
@@ -103,6 +98,6 @@ def advice(summary: Summary) -> list[str]:
     return said
 
 
-def _pairs(columns: Columns) -> list[tuple[str, str]]:
-    """Return each row's two texts in a fixed order."""
-    return [(a, b) if a <= b else (b, a) for a, b in zip(columns.sentence1, columns.sentence2, strict=True)]
+def _texts(columns: PairColumns) -> list[tuple[str, str]]:
+    """Each row's two texts in a fixed order."""
+    return [(a, b) if a <= b else (b, a) for a, b in zip(columns.first, columns.second, strict=True)]

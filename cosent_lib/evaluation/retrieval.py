@@ -4,8 +4,6 @@ A high Spearman on labelled pairs does not promise this: there the competitors a
 all other texts (chapters 4 and 8).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +38,7 @@ def ranks_of_partners(
 
 def retrieval_metrics(ranks: Sequence[NDArray[np.int64]], ks: Sequence[int]) -> dict[str, float]:
     """Mean reciprocal rank of the first partner, and for each k the mean share of partners within the first k."""
-    metrics = {"mrr": float(np.mean([1 / found[0] for found in ranks]))}
+    metrics = {"mrr": float(np.mean([1 / rising[0] for rising in ranks]))}
     for k in ks:
-        metrics[f"recall@{k}"] = float(np.mean([(found <= k).mean() for found in ranks]))
+        metrics[f"recall@{k}"] = float(np.mean([(rising <= k).mean() for rising in ranks]))
     return metrics

@@ -1,7 +1,5 @@
 """The threshold on a score that decides best between two labels: an exact sweep, no search."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +33,10 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike, metric: str = "accuracy
 
     Raises:
         ValueError: other shapes, non-finite scores, labels other than 0 and 1, an unknown metric, F1 without ones.
+
+    Example:
+        >>> best_threshold([0.25, 0.5, 0.75], [0, 0, 1])
+        Threshold(threshold=0.625, value=1.0)
     """
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
@@ -57,8 +59,12 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike, metric: str = "accuracy
 def threshold_metrics(scores: ArrayLike, labels: ArrayLike, threshold: float) -> dict[str, float]:
     """Accuracy and F1 (of the ones) of the rule "one where score >= threshold"; both in [0, 1].
 
-    The threshold was usually fitted on other data (:func:`best_threshold`, whose conditions on scores and labels hold
-    here too). F1 is 0 where nothing is called one and nothing is one.
+    The threshold was usually fitted on other data (:func:`cosent_lib.best_threshold`, whose conditions on scores and
+    labels hold here too). F1 is 0 where nothing is called one and nothing is one.
+
+    Example:
+        >>> threshold_metrics([0.2, 0.6, 0.9], [0, 0, 1], threshold=0.5)["f1"]  # one of two called ones is one
+        0.6666666666666666
     """
     values, ones = _checked(scores, labels)
     called = values >= threshold

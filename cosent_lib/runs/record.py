@@ -18,24 +18,24 @@ class Record:
     """What a run gave. Every value is plain JSON; a metric that is undefined is None, never NaN.
 
     Attributes:
-        run: The settings as declared.
-        resolved: What they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
-        data: For each split used (training pairs as altered): ``rows``, ``sha256`` and ``origin`` (`fingerprint` and
+        run: the settings as declared.
+        resolved: what they came to: ``source``, ``encoder``, ``loss`` and ``training`` in full.
+        data: for each split used (training pairs as altered): ``rows``, ``sha256`` and ``origin`` (`fingerprint` and
             `origin` of `cosent_lib.data.load`).
         metrics: ``validation``, ``test`` and any other split that the task holds back or the run names, each as
             from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT; None where there is no such split. All
             but validation were evaluated once, after the choice on it. ``test_untrained`` is the same split before
             the first step.
-        history: At most 200 points: ``step``, ``loss``, ``inversion_bound``.
-        evaluations: Metrics on the validation split during training.
-        watched: What the run watched, a row for step 0 and one for each validation.
-        best_step, steps, batches_without_order: As in `TrainingResult`.
-        wall_time_s: Seconds, ``train`` (validation during training included) and ``evaluate``.
-        hardware, versions: The machine and the packages.
-        commit, dirty: Commit of the checkout and whether files of the library differed from it; None
+        history: at most 200 points: ``step``, ``loss``, ``inversion_bound``.
+        evaluations: metrics on the validation split during training.
+        watched: what the run watched, a row for step 0 and one for each validation.
+        best_step, steps, batches_without_order: as in `TrainingResult`.
+        wall_time_s: seconds, ``train`` (validation during training included) and ``evaluate``.
+        hardware, versions: the machine and the packages.
+        commit, dirty: commit of the checkout and whether files of the library differed from it; None
             outside a checkout.
-        date: When the run ended, UTC, ISO 8601.
-        failure: Why the training has no result (its loss became infinite, say); None for one that ended well.
+        date: when the run ended, UTC, ISO 8601.
+        failure: why the training has no result (its loss became infinite, say); None for one that ended well.
     """
 
     run: Run

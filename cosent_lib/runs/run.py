@@ -18,17 +18,17 @@ class Run:
     """The settings of one run, as declared: what is not given here is the library's default.
 
     Attributes:
-        suite: Name of the suite; also of the file of its records.
-        task: A name of `cosent_lib.data.tasks.TASKS`, or ``csv:PATH``.
+        suite: name of the suite; also of the file of its records.
+        task: a name of `cosent_lib.data.tasks.TASKS`, or ``csv:PATH``.
         source: ``auto``, ``dir``, ``hub`` or ``builtin``, as for `load_pairs`.
-        encoder, encoder_options: As for `load_encoder`.
-        loss, loss_options: As for `make_loss`.
-        training: Fields of `TrainingConfig`, but for seed, progress and checkpoints.
-        seed: Seeds the encoder, the loss's own parameters and the order of the batches.
-        score_range: Range of the scores, for ``csv:`` tasks.
-        alter: Changes of the training pairs, as for `cosent_lib.data.alterations.altered`.
-        watch: Names in `cosent_lib.training.watches.WATCHES` of what is watched on validation along training.
-        judge: What the trained encoder is evaluated on at the end: ``test``, every split that the task holds back;
+        encoder, encoder_options: as for `load_encoder`.
+        loss, loss_options: as for `make_loss`.
+        training: fields of `TrainingConfig`, but for seed, progress and checkpoints.
+        seed: seeds the encoder, the loss's own parameters and the order of the batches.
+        score_range: range of the scores, for ``csv:`` tasks.
+        alter: changes of the training pairs, as for `cosent_lib.data.alterations.altered`.
+        watch: names in `cosent_lib.training.watches.WATCHES` of what is watched on validation along training.
+        judge: what the trained encoder is evaluated on at the end: ``test``, every split that the task holds back;
             ``test:retrieval``, also retrieval on test, before training and after; ``TASK/SPLIT``, a split of another
             task. Empty for a candidate of a tuning grid: no held-back split is even loaded.
     """
@@ -109,7 +109,7 @@ def json_value(value: Any, where: str = "value") -> Any:
     """Reduce ``value`` to plain JSON: numpy and torch scalars to Python's, tuples to lists, NaN to None.
 
     Raises:
-        ValueError: What has no JSON form (an object, a key that is no string), and where it stands.
+        ValueError: what has no JSON form (an object, a key that is no string), and where it stands.
     """
     if value is None or isinstance(value, (str, bool)):
         return value

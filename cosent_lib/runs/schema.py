@@ -38,7 +38,7 @@ def check_record(values: Any, place: str) -> None:
     """Check fields and types of a record's JSON.
 
     Raises:
-        DamagedRecord: A field that is missing, unknown or of another type, or a schema of another version; the
+        DamagedRecord: a field that is missing, unknown or of another type, or a schema of another version; the
             message names the place and the field.
     """
     if not isinstance(values, dict):

@@ -98,7 +98,7 @@ def render(staged: Path, output: Path) -> Path:
 
 def check_pages(html: Path) -> None:
     """Run the checks of the rendered site."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "site", "tests/test_site.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "site", "tests/site"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COSENT_SITE": str(html)}, check=False)
     if done.returncode != 0:
         raise SystemExit("error: the rendered site is not whole; see above")

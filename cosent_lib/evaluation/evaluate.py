@@ -34,6 +34,13 @@ def cosine_scores(
 
     Raises:
         ValueError: bad columns, or a vector that is not finite (says of which row).
+
+    Example:
+        >>> from cosent_lib import load_encoder
+        >>> encoder = load_encoder("static", ["pause my plan", "what is new"])
+        >>> pairs = {"sentence1": ["pause my plan"], "sentence2": ["Pause my plan"], "score": [1]}
+        >>> cosine_scores(encoder, pairs)  # it does not tell capital letters from small ones
+        array([1.])
     """
     vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
     scores = np.concatenate(
@@ -143,6 +150,13 @@ def evaluate_classifier(
 
     Raises:
         ValueError: bad columns.
+
+    Example:
+        >>> from cosent_lib import SoftmaxLoss, load_encoder
+        >>> encoder = load_encoder("static", ["a plan", "a bill"])
+        >>> pairs = {"sentence1": ["a plan", "a bill"], "sentence2": ["a bill", "a bill"], "score": [0, 1]}
+        >>> evaluate_classifier(encoder, SoftmaxLoss(encoder.dim), pairs)["majority"]
+        0.5
     """
     from sklearn.metrics import f1_score  # a second of import that no other function needs
 
@@ -188,6 +202,13 @@ def evaluate_retrieval(
 
     Raises:
         ValueError: bad columns, no pair labelled ½ or more, k below 1.
+
+    Example:
+        >>> from cosent_lib import load_encoder
+        >>> first, second = ["pause my plan", "what is new"], ["please pause my plan", "tell me what is new"]
+        >>> encoder = load_encoder("static", [*first, *second])
+        >>> evaluate_retrieval(encoder, {"sentence1": first, "sentence2": second, "score": [1, 1]}, ks=[1])
+        {'mrr': 1.0, 'recall@1': 1.0, 'queries': 4, 'corpus': 4}
     """
     if not all(isinstance(k, int) and k >= 1 for k in ks):
         raise ValueError(f"ks must be whole numbers of at least 1, got {tuple(ks)}")

@@ -1,6 +1,7 @@
 """What a training run is made of: settings, result, device and precision, optimisers."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.errors import check_number
 from cosent_lib.training.batches import BATCHES
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
@@ -56,6 +58,11 @@ class TrainingConfig:
 
     Raises:
         ValueError: a value out of its range, with the name of the setting.
+
+    Example:
+        >>> TrainingConfig(epochs=3, batch_size=0)
+        Traceback (most recent call last):
+        ValueError: batch_size must be a whole number of at least 1, got 0
     """
 
     epochs: int = 1
@@ -83,18 +90,17 @@ class TrainingConfig:
         counts = ("max_steps", "evaluation_steps", "patience", "checkpoint_steps")  # each may be None
         for name in ("epochs", "batch_size", "accumulation_steps", *counts):
             value = getattr(self, name)
-            if not (name in counts and value is None) and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            if not (name in counts and value is None):
+                check_number(name, value, "a whole number of at least 1", 1, math.inf, whole=True)
         for name in ("learning_rate", "loss_learning_rate", "max_grad_norm"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive and finite (or None), got {value!r}")
+            if value is not None:
+                check_number(name, value, "positive and finite (or None)", math.ulp(0), sys.float_info.max)
         if not 0 <= self.warmup_ratio <= 1:
             raise ValueError(f"warmup_ratio must lie in [0, 1], got {self.warmup_ratio!r}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be zero or positive, got {self.weight_decay!r}")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:  # torch takes no larger ones
-            raise ValueError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
+        check_number("weight_decay", self.weight_decay, "zero or positive", 0, sys.float_info.max)
+        last = 2**63 - 1  # torch takes no larger ones
+        check_number("seed", self.seed, "a whole number of at least 0 and below 2**63", 0, last, whole=True)
         for name, known in (
             ("device", ("auto", "cpu", "cuda", "mps")),
             ("precision", ("auto", *PRECISIONS)),

@@ -133,3 +133,11 @@ def test_published_rows_are_complete_and_average_as_published() -> None:
     assert "78.69" in text
     assert "–" in text
     assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_published_accuracies_belong_to_published_models() -> None:
+    own = {row.method for row in published.PUBLISHED if row.trained_on == published.OWN}
+    assert {row.method for row in published.ACCURACY} < own
+    means = {"BERT + CoSENT": 83.00, "Sentence-BERT": 80.04, "RoBERTa + CoSENT": 83.38, "Sentence-RoBERTa": 81.09}
+    for row in published.ACCURACY:  # the post prints means beside them
+        assert np.mean(list(row.accuracy.values())) == pytest.approx(means[row.method], abs=0.006)

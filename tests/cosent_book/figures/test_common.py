@@ -5,27 +5,22 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 from contrast import contrast_ratio
 
 from cosent_book.figures import common as plotting
+from cosent_book.figures import style
 
 
 @pytest.fixture(autouse=True)
 def styled():
     with mpl.rc_context():
-        plotting.house_style()
+        style.house_style()
         yield
     plt.close("all")
-
-
-def frame(**scores):
-    return pd.DataFrame([{"loss": loss, "test_spearman": s} for loss, many in scores.items() for s in many])
 
 
 def test_contrast_ratio_matches_wcag_examples():
@@ -35,15 +30,15 @@ def test_contrast_ratio_matches_wcag_examples():
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#121212"])
-@pytest.mark.parametrize("colour", [plotting.INK, *plotting.PALETTE])
+@pytest.mark.parametrize("colour", [style.INK, *style.PALETTE])
 def test_colours_are_legible_on_light_and_dark(colour, ground):
     assert contrast_ratio(colour, ground) >= 3.5
 
 
 def test_all_inks_of_the_style_are_the_ink():
     for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"):
-        assert mpl.rcParams[name] == plotting.INK, name
-    assert [mpl.colors.to_hex(c["color"]) for c in mpl.rcParams["axes.prop_cycle"]] == list(plotting.PALETTE)
+        assert mpl.rcParams[name] == style.INK, name
+    assert [mpl.colors.to_hex(c["color"]) for c in mpl.rcParams["axes.prop_cycle"]] == list(style.PALETTE)
 
 
 def test_text_is_at_least_eleven_points():
@@ -59,7 +54,7 @@ def test_text_is_at_least_eleven_points():
 
 def test_style_does_not_depend_on_earlier_settings():
     mpl.rcParams["lines.marker"] = "x"
-    plotting.house_style()
+    style.house_style()
     assert mpl.rcParams["lines.marker"] == "None"
 
 
@@ -75,13 +70,14 @@ def test_saved_figure_is_transparent(tmp_path):
 SCRIPT = """
 import sys, matplotlib; matplotlib.use("agg")
 import numpy as np, pandas as pd, matplotlib.pyplot as plt
-from cosent_book.figures import common as plotting
-plotting.house_style()
+from cosent_book.figures import common as plotting, comparisons, style
+style.house_style()
 _, axes = plt.subplots(2, 2)
 cosines, labels = np.linspace(-1, 1, 30) ** 3, np.arange(30) % 3
 plotting.plot_cosine_distributions(cosines, labels, axes[0, 0])
-frame = pd.DataFrame({"loss": ["a", "a", "b"], "test_spearman": [0.1, 0.2, 0.3]})
-plotting.plot_scores_by_loss(frame, axes[0, 1])
+frame = pd.DataFrame({"row": ["a", "a", "b"], "test_spearman": [0.1, 0.2, 0.3]})
+comparisons.plot_runs(frame, axes[0, 1])
+comparisons.plot_runs_by_task(frame.assign(task="t"), [axes[1, 0]], rows=["a", "b"], tasks={"t": "T"})
 plotting.plot_items_on_line(cosines, labels, axes[1, 1], pushes=-cosines)
 plt.savefig(sys.argv[1], metadata={"Date": None, "Creator": None})
 """
@@ -102,7 +98,7 @@ def test_notebook_shows_the_same_svg_twice():
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     source = (
-        "from cosent_book.figures.common import house_style\nhouse_style(notebook=True)\n"
+        "from cosent_book.figures.style import house_style\nhouse_style(notebook=True)\n"
         "import matplotlib.pyplot as plt\nplt.plot([0, 1], marker='o')\nplt.fill_between([0, 1], [0, 1])\nplt.show()"
     )
 
@@ -120,26 +116,7 @@ def test_notebook_shows_the_same_svg_twice():
 
 def test_notebook_style_outside_a_notebook_says_so():
     with pytest.raises(RuntimeError, match="notebook"):
-        plotting.house_style(notebook=True)
-
-
-def test_mean_interval_is_students():
-    values = [0.70, 0.72, 0.69, 0.75, 0.71]
-    mean, half = plotting.mean_interval(values)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx(tuple(expected))
-
-
-def test_mean_interval_of_one_run_is_unknown():
-    mean, half = plotting.mean_interval([0.5])
-    assert mean == 0.5
-    assert np.isnan(half)
-
-
-@pytest.mark.parametrize("values", [[], [0.1, np.nan], [[0.1]]])
-def test_mean_interval_refuses(values):
-    with pytest.raises(ValueError, match="finite numbers"):
-        plotting.mean_interval(values)
+        style.house_style(notebook=True)
 
 
 def test_distributions_have_area_one_per_level_and_distinct_lines():
@@ -150,26 +127,6 @@ def test_distributions_have_area_one_per_level_and_distinct_lines():
     assert len({line.get_linestyle() for line in ax.lines}) == 3
     for line in ax.lines:
         assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(1)
-
-
-def test_scores_show_every_run_its_mean_and_interval():
-    ax = plotting.plot_scores_by_loss(frame(cosent=[0.7, 0.8, 0.9], sbert=[0.5, 0.6]), highlight=["cosent"])
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["cosent", "sbert"]
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
-    runs = [line.get_xdata().tolist() for line in ax.lines if line.get_markerfacecolor() == "none"]
-    assert runs == [[0.7, 0.8, 0.9], [0.5, 0.6]]
-    first, second = ax.containers
-    assert (first.lines[0].get_xdata()[0], second.lines[0].get_xdata()[0]) == pytest.approx((0.8, 0.55))
-    assert first.lines[0].get_marker() != second.lines[0].get_marker()  # highlighted by shape too
-    ends = first.lines[2][0].get_segments()[0][:, 0]
-    assert ends == pytest.approx(0.8 + np.array([-1, 1]) * plotting.mean_interval([0.7, 0.8, 0.9])[1])
-
-
-def test_scores_refuse_missing_columns_and_undefined_scores():
-    with pytest.raises(ValueError, match="validation_spearman"):
-        plotting.plot_scores_by_loss(frame(cosent=[0.7]), score="validation_spearman")
-    with pytest.raises(ValueError, match="finite"):
-        plotting.plot_scores_by_loss(frame(cosent=[0.7, np.nan]))
 
 
 def test_items_stand_at_their_scores_and_pushes_are_to_scale():

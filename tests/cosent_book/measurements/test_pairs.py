@@ -3,12 +3,10 @@
 import itertools
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cosent_book.figures.pairs import plot_intervals, plot_overlaps, plot_smallest_differences
 from cosent_book.measurements.pairs import (
     bigram_overlap,
     bigrams,
@@ -20,12 +18,10 @@ from cosent_book.measurements.pairs import (
     triangles,
 )
 from cosent_book.measurements.registry import Data
-from cosent_book.published import ACCURACY, OWN, PUBLISHED
 from cosent_lib.data.load import load_pairs
 from cosent_lib.encoders.base import EncoderUnavailable
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_retrieval
-from cosent_lib.evaluation.intervals import Interval
 
 
 class Rows(Data):
@@ -151,38 +147,3 @@ def _ranks(values):
     from scipy.stats import rankdata
 
     return rankdata(values)
-
-
-def test_published_accuracies_belong_to_published_models() -> None:
-    own = {row.method for row in PUBLISHED if row.trained_on == OWN}
-    assert {row.method for row in ACCURACY} < own
-    means = {"BERT + CoSENT": 83.00, "Sentence-BERT": 80.04, "RoBERTa + CoSENT": 83.38, "Sentence-RoBERTa": 81.09}
-    for row in ACCURACY:  # the post prints means beside them
-        assert np.mean(list(row.accuracy.values())) == pytest.approx(means[row.method], abs=0.006)
-
-
-def test_overlaps_are_drawn_one_row_a_set() -> None:
-    spread = {"positives": [0.1, 0.2, 0.5, 0.6, 0.9], "random": [0, 0, 0, 0, 0.1]}
-    _, ax = plt.subplots()
-    plot_overlaps({"one": spread, "two": spread}, ax, names={"random": "by chance"})
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
-    assert ax.get_legend_handles_labels()[1] == ["positives", "by chance"]
-    with pytest.raises(ValueError, match="five percentiles"):
-        plot_overlaps({"one": {"other": [0, 0, 0, 0, 0]}}, ax)
-    plt.close("all")
-
-
-def test_an_interval_that_holds_zero_is_open() -> None:
-    _, ax = plt.subplots()
-    plot_intervals({"open": Interval(0.1, -0.1, 0.3), "closed": Interval(0.2, 0.1, 0.3)}, ax, zero=True)
-    marks = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [mark.get_markerfacecolor() == "none" for mark in marks] == [True, False]
-    plt.close("all")
-
-
-def test_smallest_differences_have_a_line_a_curve_and_a_mark_a_point() -> None:
-    _, ax = plt.subplots()
-    plot_smallest_differences([100, 1000], {"r = 0.9": [0.1, 0.03], "unpaired": [0.2, 0.06]}, 500, {"A": 0.05}, ax)
-    assert ax.get_legend_handles_labels()[1] == ["r = 0.9", "unpaired", "A"]
-    assert ax.lines[2].get_xydata().tolist() == [[500, 0.05]]
-    plt.close("all")

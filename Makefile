@@ -46,4 +46,4 @@ serve: $(STAMP)  ## show the rendered book on localhost:8000 (PORT=…)
 
 clean:  ## remove what was built and all caches (not the virtual environment)
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
-	find cosent_lib tests tools chapters -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find cosent_lib cosent_book tests tools chapters -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -10,7 +10,7 @@ the chapters.
 import builtins
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from inspect import getdoc, isclass
@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from numpy.typing import ArrayLike
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
-from sphinx.util.typing import ExtensionMetadata
+from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
 import cosent_lib
 from sphinx_pages import chapter_number
@@ -34,6 +35,7 @@ MARK = "<!-- the entries -->"
 # The rooms in the order of the page, each with the chapter for those of its names that no chapter speaks of.
 ROOMS = {"ranking": 3, "losses": 8, "encoders": 5, "data": 4, "evaluation": 4, "training": 6}
 PUBLIC: list[str] = vars(cosent_lib)["__all__"]
+ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
 MENTION = re.compile(r"\b[Cc]hapters?\s+\d+(?:(?:,\s*|\s+and\s+)\d+)*")
 IMPORT = re.compile(r"from cosent_lib(?:\.[\w.]+)? import (?:\(([^)]*)\)|(.+))")
 
@@ -110,7 +112,7 @@ def _directive(name: str) -> str:
     if issubclass(value, BaseException):
         return f".. autoexception:: cosent_lib.{name}\n   :show-inheritance:\n"
     said = {member for base in value.__mro__[1:] if base.__module__.startswith("cosent_lib") for member in vars(base)}
-    options = [":members:", ":member-order: bysource", ":show-inheritance:"]
+    options = [":members:", ":member-order: bysource", *([":show-inheritance:"] if _visible(value.__bases__) else [])]
     if again := sorted(said & vars(value).keys()):  # its base's entry explains them
         options.append(f":exclude-members: {', '.join(again)}")
     return "\n   ".join([f".. autoclass:: cosent_lib.{name}", *options]) + "\n"
@@ -137,22 +139,26 @@ def skip_member(app: Sphinx, what: str, name: str, value: Any, skip: bool, optio
     return True if (getdoc(value) or "").startswith(("See the class", "Alias for field number")) else None
 
 
-def show_own_arguments(app: Sphinx, what: str, name: str, value: Any, options: Any, arguments: str, result: str) -> Any:
-    """Do not show what ``torch.nn.Module`` would take as the arguments of a class without a constructor."""
-    return ("()", result) if arguments == "(*args: ~typing.Any, **kwargs: ~typing.Any)" else None
+def shorten(app: Sphinx, what: str, name: str, value: Any, options: Any, arguments: str | None, result: str) -> Any:
+    """Show ``ArrayLike`` by its name, and no arguments where a class leaves its constructor to ``torch.nn.Module``."""
+    if arguments is None:
+        return None
+    is_left = arguments == "(*args: ~typing.Any, **kwargs: ~typing.Any)"
+    return "()" if is_left else arguments.replace(ARRAY_LIKE, "~numpy.typing.ArrayLike"), result
 
 
 def show_public_bases(app: Sphinx, full_name: str, value: Any, options: Any, bases: list[Any]) -> None:
-    """Show the nearest bases that a reader can look up: public names, and those of other packages."""
+    """Show the bases that a reader can look up."""
+    bases[:] = _visible(bases)
 
-    def visible(base: type) -> Iterator[type]:
-        if not base.__module__.startswith("cosent_lib") or base.__name__ in PUBLIC:
-            yield base
-        else:
-            for above in base.__bases__:
-                yield from visible(above)
 
-    bases[:] = [shown for base in bases for shown in visible(base)] if isclass(value) else bases
+def _visible(bases: Iterable[Any]) -> list[Any]:
+    """The nearest bases that are public names or of other packages, but for ``object``."""
+    shown: list[Any] = []
+    for base in bases:
+        is_own = getattr(base, "__module__", "").startswith("cosent_lib") and base.__name__ not in PUBLIC
+        shown += _visible(base.__bases__) if is_own else [] if base is object else [base]
+    return shown
 
 
 def leave_foreign_names(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: Any) -> Any:
@@ -235,7 +241,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("source-read", write_page)
     app.connect("autodoc-process-docstring", add_chapters, priority=900)
     app.connect("autodoc-skip-member", skip_member)
-    app.connect("autodoc-process-signature", show_own_arguments)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-bases", show_public_bases)
     app.connect("missing-reference", leave_foreign_names, priority=900)
     app.add_transform(ChapterLinks)

@@ -25,6 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Save what a test worker covered now: xdist kills a worker that takes long to end."""
+    import coverage
+
+    measuring = coverage.Coverage.current()
+    if hasattr(session.config, "workerinput") and measuring is not None:
+        measuring.save()
+
+
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command of ``cosent`` in this process; returns (exit code, stdout, stderr)."""

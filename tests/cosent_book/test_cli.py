@@ -102,7 +102,7 @@ def test_a_run_that_fails_is_reported_in_a_line_and_gives_code_two(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(runner, "perform", broken)
+    monkeypatch.setattr(runner, "carry_out", broken)
     code, out, err = call_book("benchmark", "trial", "--folder", tmp_path)
     assert code == 2
     assert out.count("FAILED, going on: RuntimeError: no luck") == 3
@@ -113,14 +113,14 @@ def test_a_run_that_fails_is_reported_in_a_line_and_gives_code_two(
 def test_an_interrupt_gives_130_and_keeps_what_was_finished(
     call_book: Call, trial: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carry_out = runner.perform
+    carry_out = runner.carry_out
 
     def interrupted(run: Run, **others: object) -> object:
         if run.seed == 1:
             raise KeyboardInterrupt
         return carry_out(run, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(runner, "perform", interrupted)
+    monkeypatch.setattr(runner, "carry_out", interrupted)
     code, _, err = call_book("benchmark", "trial", "--folder", tmp_path, "--no-progress")
     assert (code, err) == (130, "interrupted: what was finished before is saved, the running part is not\n")
     assert list(load_records("trial", tmp_path)) == [trial[0].key]

@@ -12,9 +12,9 @@ import pytest
 from runs import make_record, make_run, own_task
 
 from cosent_book import records, store
+from cosent_book.carry_out import carry_out
 from cosent_book.records import RecordMissing, load_records, missing_runs, recorded_or_live, save_record
 from cosent_lib.errors import CosentError
-from cosent_lib.runs.perform import perform
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.schema import DamagedRecord
 
@@ -128,7 +128,7 @@ def test_missing_runs_are_those_without_a_record(tmp_path: Path, monkeypatch: py
 def test_live_and_recorded_give_the_same(tmp_path: Path) -> None:
     task = own_task(tmp_path)
     run = make_run(task=task, loss_options={"scale": 10.0}, encoder_options={"dim": 16})
-    save_record(perform(run, progress=False)[0], tmp_path)
+    save_record(carry_out(run, progress=False)[0], tmp_path)
     before = store.file_of("trial", tmp_path).read_bytes()
     (recorded,), (live,) = (recorded_or_live([run], live, tmp_path, progress=False) for live in (False, True))
 

@@ -41,7 +41,7 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seeds.append(run.seed)
         return make_record(run), None
 
-    monkeypatch.setattr(runner, "perform", pretend)
+    monkeypatch.setattr(runner, "carry_out", pretend)
     monkeypatch.setattr(runner, "load_splits", lambda run: {})
     return seeds
 
@@ -56,7 +56,7 @@ def test_what_is_recorded_is_skipped_and_what_is_done_is_kept(tmp_path: Path, mo
         made.append(run.seed)
         return make_record(run), None
 
-    monkeypatch.setattr(runner, "perform", pretend)
+    monkeypatch.setattr(runner, "carry_out", pretend)
     monkeypatch.setattr(runner, "load_splits", lambda run: {})
     with pytest.raises(KeyboardInterrupt):
         run_missing("trial", fixed(runs), lines.append, tmp_path)
@@ -119,7 +119,7 @@ def test_failed_run_is_reported_and_the_others_are_made(tmp_path: Path, monkeypa
             raise RuntimeError("no luck")
         return make_record(run), None
 
-    monkeypatch.setattr(runner, "perform", pretend)
+    monkeypatch.setattr(runner, "carry_out", pretend)
     monkeypatch.setattr(runner, "load_splits", lambda run: {})
     runs, lines = [make_run(seed=seed) for seed in range(3)], list[str]()
     with pytest.raises(RunsFailed, match=r"1 runs failed.*seed 1: RuntimeError: no luck"):
@@ -134,7 +134,7 @@ def test_training_that_diverges_is_recorded_as_a_failure(tmp_path: Path, monkeyp
     def pretend(run: Run, **_: Any) -> tuple[Record, None]:
         raise NonFiniteLoss("the loss is inf", Batch(2, 1, [3], [[1]], [[1]], None), "lower the rate", history)
 
-    monkeypatch.setattr(runner, "perform", pretend)
+    monkeypatch.setattr(runner, "carry_out", pretend)
     lines: list[str] = []
     assert run_missing("trial", fixed([make_run(alter={"take": 100})]), lines.append, tmp_path) == 1
     (record,) = load_records("trial", tmp_path).values()
@@ -170,7 +170,7 @@ def _runner_process(folder: Path, seeds: Iterable[int]) -> None:
             file.write(f"{run.key}\n")
         return make_record(run), None
 
-    runner.perform, runner.load_splits, runner.WAIT = pretend, lambda run: {}, 0.02  # type: ignore[assignment]
+    runner.carry_out, runner.load_splits, runner.WAIT = pretend, lambda run: {}, 0.02  # type: ignore[assignment]
     run_missing("trial", fixed(make_run(seed=seed) for seed in seeds), silent, folder)
 
 
@@ -193,7 +193,7 @@ def _run_sixty(folder: Path, told: Any) -> None:
         time.sleep(0.01)
         return make_record(run), None
 
-    runner.perform, runner.load_splits = pretend, lambda run: {}  # type: ignore[assignment]
+    runner.carry_out, runner.load_splits = pretend, lambda run: {}  # type: ignore[assignment]
     told.send("ready")
     run_missing("trial", fixed(make_run(seed=seed) for seed in range(60)), silent, folder)
 

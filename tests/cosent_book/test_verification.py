@@ -10,9 +10,9 @@ import pytest
 from runs import make_record, make_run
 
 from cosent_book import runner, store, verification
+from cosent_book.carry_out import carry_out
 from cosent_book.records import save_record
 from cosent_lib.runs import provenance
-from cosent_lib.runs.perform import perform
 from cosent_lib.runs.record import Record
 
 Call = Callable[..., tuple[int, str, str]]
@@ -39,7 +39,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> str:
 def made(own: str) -> list[Record]:
     runs = [make_run(task=own, training=TINY, seed=seed) for seed in (0, 1)]
     runs.append(make_run(task=own, training=TINY, loss="sbert", alter={"take": 20}))
-    return [perform(run, progress=False)[0] for run in runs]
+    return [carry_out(run, progress=False)[0] for run in runs]
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_the_machine_of_the_record_is_named_where_it_is_another(
         values["hardware"]["cpu"], values["versions"]["torch"] = "Abacus 3000", "1.0"
 
     tamper(made[2], folder, elsewhere)
-    monkeypatch.setattr(verification, "carry_out", lambda run, splits, progress: made[2])
+    monkeypatch.setattr(verification, "attempt", lambda run, splits, progress: made[2])
     code, out, _ = call_book("verify", "trial", "--only", "sbert", "--folder", folder)
     assert code == 0
     cpu, torch = provenance.hardware()["cpu"], provenance.versions()["torch"]
@@ -179,6 +179,6 @@ def test_nothing_to_draw_is_an_error(tmp_path: Path, call_book: Call) -> None:
 
 def test_a_loss_that_is_not_finite_is_carried_out_to_a_failure(own: str) -> None:
     run = make_run(task=own, loss="cosine_squared", training=TINY | {"learning_rate": 1e38})
-    record = runner.carry_out(run, runner.load_splits(run), progress=False)
+    record = runner.attempt(run, runner.load_splits(run), progress=False)
     assert record.failure is not None
     assert record.metrics["test"] is None

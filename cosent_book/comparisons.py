@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Mean of independent runs and the half-width of its Student t-interval (NaN for a single run).
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
+    """Mean of independent runs and the half-width of its 95 % t-interval (NaN for a single run).
 
     Args:
         values: ``[n]``, one a run.
-        level: of confidence.
 
     Raises:
         ValueError: no value, or one that is not finite.
@@ -30,7 +29,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]
     if sample.size == 1:
         return float(sample[0]), math.nan
     spread = sample.std(ddof=1) / math.sqrt(sample.size)
-    return float(sample.mean()), float(stats.t.ppf((1 + level) / 2, sample.size - 1) * spread)
+    return float(sample.mean()), float(stats.t.ppf(0.975, sample.size - 1) * spread)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -45,16 +44,13 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(p) for _, p in sorted(zip(order.tolist(), adjusted, strict=True))]
 
 
-def compare(
-    frame: pd.DataFrame, base: str, *, row: str = "row", within: str = "task", score: str = "test_spearman"
-) -> pd.DataFrame:
+def compare(frame: pd.DataFrame, base: str, *, within: str = "task", score: str = "test_spearman") -> pd.DataFrame:
     """Each row's differences from the row ``base``, within each task, over the seeds that both have.
 
     Args:
         frame: one line a run, as from `cosent_book.frames.frame`, with the columns ``row``, ``within``, ``seed`` and
             ``score``.
         base: the row that the others are compared with.
-        row: the column that names what is compared.
         within: the column that says where: nothing is compared across its values.
         score: the column of the numbers.
 
@@ -68,7 +64,7 @@ def compare(
     """
     found = []
     for place, runs in frame.groupby(within, sort=False):
-        scores = {name: _by_seed(group, score) for name, group in runs.groupby(row, sort=False)}
+        scores = {name: _by_seed(group, score) for name, group in runs.groupby("row", sort=False)}
         if base not in scores:
             raise ValueError(f"{place} has no run of {base!r}, only of: {', '.join(map(str, scores))}")
         lines = [_difference(values, scores[base]) for name, values in scores.items() if name != base]
@@ -76,7 +72,7 @@ def compare(
         tested = [i for i, line in enumerate(lines) if not math.isnan(line["p"])]
         for i, p in zip(tested, holm([lines[i]["p"] for i in tested]), strict=True):
             lines[i]["p"] = p
-        found += [{within: place, row: name, **line} for name, line in zip(names, lines, strict=True)]
+        found += [{within: place, "row": name, **line} for name, line in zip(names, lines, strict=True)]
     return pd.DataFrame(found)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cosent_book import store
+from cosent_book.carry_out import carry_out
 from cosent_lib.errors import CosentError
-from cosent_lib.runs.perform import perform
 from cosent_lib.runs.record import Record, record_of, values_of
 from cosent_lib.runs.run import Run
 from cosent_lib.runs.schema import DamagedRecord
@@ -71,7 +71,7 @@ def recorded_or_live(
         DamagedRecord: a record that cannot be read or belongs to other settings.
     """
     if live:
-        return [perform(run, progress=progress)[0] for run in runs]
+        return [carry_out(run, progress=progress)[0] for run in runs]
     known = _by_suite(runs, folder)
     missing = [run for run in runs if run.key not in known[run.suite]]
     if missing:

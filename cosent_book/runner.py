@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosent_book import store
+from cosent_book.carry_out import altered_splits, carry_out
 from cosent_book.records import load_records, missing_runs, save_record
 from cosent_book.suites.plan import Plan
 from cosent_lib.errors import CosentError
 from cosent_lib.runs.outcome import failure_record
-from cosent_lib.runs.perform import altered_splits, load_splits, perform
+from cosent_lib.runs.perform import load_splits
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
@@ -91,12 +92,12 @@ def require_encoders(runs: Sequence[Run]) -> None:
             raise EncoderUnavailable(f"{str(error).rstrip('.')}. {count} runs need it{way}") from error
 
 
-def carry_out(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Record:
+def attempt(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Record:
     """Carry out a run on ``splits``, from `load_splits`; a loss that is not finite is a result too, of a failed run."""
     from cosent_lib.training.errors import NonFiniteLoss
 
     try:
-        return perform(run, progress=progress, splits=splits)[0]
+        return carry_out(run, progress=progress, splits=splits)[0]
     except NonFiniteLoss as error:
         return failure_record(run, altered_splits(run, splits), error)
 
@@ -135,7 +136,7 @@ class _State:
         place = (run.task, run.source, run.score_range, run.judge)
         if self._data[0] != place:
             self._data = place, load_splits(run)
-        return carry_out(run, self._data[1], self.progress)
+        return attempt(run, self._data[1], self.progress)
 
 
 def _summary(record: Record, seconds_left: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cosent_book.records import load_records
-from cosent_book.runner import carry_out
+from cosent_book.runner import attempt
 from cosent_lib.runs.perform import load_splits
 from cosent_lib.runs.provenance import hardware, versions
 from cosent_lib.runs.record import Record
@@ -67,7 +67,7 @@ def verify(records: list[Record], progress: bool = False) -> Iterator[Verdict]:
         DataUnavailable, EncoderUnavailable: What a run needs is not here.
     """
     for record in records:
-        again = carry_out(record.run, load_splits(record.run), progress)
+        again = attempt(record.run, load_splits(record.run), progress)
         yield Verdict(record, tuple(differences(record, again)), tuple(other_machine(record)))
 
 

@@ -58,17 +58,15 @@ def plot_runs_by_task(
     *,
     rows: Sequence[str],
     tasks: Mapping[str, str],
-    score: str = "test_spearman",
     highlight: Sequence[str] = (),
 ) -> None:
     """As `plot_runs`, a panel for each task; the runs spread over the height of their line, a bar for the mean.
 
     Args:
-        frame: one line a run, with the columns ``task``, ``row`` and ``score``.
+        frame: one line a run, with the columns ``task``, ``row`` and ``test_spearman``.
         axes: at least as many as there are tasks; those left over are switched off.
         rows: as in `plot_runs`.
         tasks: task → title of its panel.
-        score: the column of the numbers.
         highlight: as in `plot_runs`.
 
     Raises:
@@ -77,7 +75,7 @@ def plot_runs_by_task(
     if len(axes) < len(tasks):
         raise ValueError(f"{len(tasks)} panels need as many axes, got {len(axes)}")
     for ax, (task, title) in zip(axes, tasks.items(), strict=False):
-        _draw_rows(ax, frame[frame["task"] == task], rows, score, highlight, _draw_with_bar)
+        _draw_rows(ax, frame[frame["task"] == task], rows, "test_spearman", highlight, _draw_with_bar)
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_title(title)

@@ -9,19 +9,19 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosent_book.alterations import altered
 from cosent_book.measurements.pairs import normalised
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import train_static
 from cosent_book.pushes import push
-from cosent_lib.data.alterations import altered
 from cosent_lib.evaluation.evaluate import cosine_scores
 from cosent_lib.ranking.rank_loss import demanded_pairs, rank_loss
 
+BATCH = 64  # of training, and of the batches that are looked at
+
 
 @measurement([{"task": "lcqmc", "take": 120_000, "scale": 20.0, "seeds": [0, 1]}])
-def contradiction_pull(
-    data: Data, *, task: str, take: int, scale: float, batch_size: int = 64, seeds: list[int]
-) -> dict[str, Any]:
+def contradiction_pull(data: Data, *, task: str, take: int, scale: float, seeds: list[int]) -> dict[str, Any]:
     """Train on pairs of which some occur with both labels, then ask what share of the pull these get.
 
     A pair is the same as another when, order ignored, both texts agree after `normalised`. The static encoder is
@@ -33,7 +33,6 @@ def contradiction_pull(
         task: a set with labels 0 and 1.
         take: how many training pairs, drawn without replacement.
         scale: λ of both losses.
-        batch_size: of training, and of the batches that are looked at.
         seeds: of drawing, encoder and batches.
 
     Returns:
@@ -46,9 +45,9 @@ def contradiction_pull(
         wrong = contradicting(pairs)
         for loss in ("cosent", "ranknet"):
             settings = {"loss": loss, "scale": scale}
-            encoder = train_static(pairs, settings, seed, epochs=1, batch_size=batch_size).encoder
+            encoder = train_static(pairs, settings, seed, epochs=1, batch_size=BATCH).encoder
             scores = scale * torch.from_numpy(cosine_scores(encoder, pairs))
-            pull = _pull_share(scores, torch.tensor(pairs["score"][:]), torch.from_numpy(wrong), loss, batch_size, seed)
+            pull = _pull_share(scores, torch.tensor(pairs["score"][:]), torch.from_numpy(wrong), loss, seed)
             rows.append({"loss": loss, "seed": seed, "share": float(wrong.mean()), "pull": pull})
     return {"rows": rows}
 
@@ -65,11 +64,11 @@ def contradicting(pairs: Dataset) -> NDArray[np.bool_]:
     return np.array([len(labels[key]) > 1 for key in keys])
 
 
-def _pull_share(scores: Tensor, labels: Tensor, wrong: Tensor, loss: str, batch_size: int, seed: int) -> float:
+def _pull_share(scores: Tensor, labels: Tensor, wrong: Tensor, loss: str, seed: int) -> float:
     """The share of the absolute gradients that goes to the items marked ``wrong``, over all batches of an epoch."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     on_wrong, total = 0.0, 0.0
-    for rows in order.split(batch_size):
+    for rows in order.split(BATCH):
         pull = pulls(scores[rows], labels[rows], mean_of_logs=loss == "ranknet")
         on_wrong += float(pull[wrong[rows]].sum())
         total += float(pull.sum())

@@ -14,11 +14,12 @@ from cosent_lib.evaluation.metrics import spearman
 from cosent_lib.runs.perform import perform
 
 PAIRED = {"base": "Sentence-BERT, 2 classes", "rows": ["CoSENT, λ = 20", "CoSENT, λ suggested", "RankNet, λ tuned"]}
+SEED = 0  # with which the settings were chosen on validation
 TASKS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
 
 
 @measurement({"task": task, **PAIRED} for task in TASKS)
-def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str]) -> dict[str, Any]:
     """Train rows of the suite `main` once more with the settings chosen there, and compare them pair by pair on test.
 
     Args:
@@ -26,7 +27,6 @@ def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str],
         task: a task of `main`.
         base: label of the row that the others are compared with.
         rows: labels of the others.
-        seed: of the runs; the settings were chosen on validation with seed 0.
 
     Returns:
         dict: ``pairs``, the number of test pairs; ``rows``, for each: ``row``, ``difference`` of test Spearman from the
@@ -41,12 +41,12 @@ def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str],
         row.label: run
         for row in rows_of("main", only="static")
         for run in row.reported(recorded)
-        if run.task == task and run.encoder == "static" and run.seed == seed
+        if run.task == task and run.encoder == "static" and run.seed == SEED
     }
     absent = [label for label in (base, *rows) if label not in declared]
     if absent:
         raise ValueError(
-            f"main has no settings for {absent[0]!r} on {task} with seed {seed}, only for: {', '.join(declared)}"
+            f"main has no settings for {absent[0]!r} on {task} with seed {SEED}, only for: {', '.join(declared)}"
         )
     splits = {name: data.load(task, name) for name in ("train", "validation", "test")}
     labels = np.asarray(splits["test"]["score"][:])
@@ -56,6 +56,6 @@ def paired_differences(data: Data, *, task: str, base: str, rows: Sequence[str],
         cosines[label] = cosine_scores(encoder, splits["test"])
     found = []
     for label in rows:
-        interval = bootstrap_difference(cosines[label], cosines[base], labels, spearman, seed=seed)
+        interval = bootstrap_difference(cosines[label], cosines[base], labels, spearman, seed=SEED)
         found.append({"row": label, "difference": interval.estimate, "low": interval.low, "high": interval.high})
     return {"pairs": len(labels), "rows": found}

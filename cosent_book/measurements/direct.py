@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from cosent_book.alterations import altered
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import train_static
-from cosent_lib.data.alterations import altered
 from cosent_lib.data.columns import pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import cosine_scores

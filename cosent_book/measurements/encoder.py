@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cosent_book.geometry import geometry, whitening
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import texts_of
 from cosent_lib.data.columns import PairColumns, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.encoders.geometry import geometry, whitening
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.encoders.pretrained import TransformerEncoder, minilm_folder
 from cosent_lib.evaluation.evaluate import evaluate

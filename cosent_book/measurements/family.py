@@ -9,9 +9,9 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from cosent_book.alterations import altered
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import train_static
-from cosent_lib.data.alterations import altered
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_retrieval
 from cosent_lib.losses.base import cosine

@@ -12,16 +12,17 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from cosent_book.alterations import altered
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import train_static
-from cosent_lib.data.alterations import altered
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import cosine_scores, evaluate
 from cosent_lib.evaluation.metrics import concordance
 from cosent_lib.ranking.rank_loss import demanded_pairs
 from cosent_lib.training.setup import Watch
 
-LOOKED_AT = 100  # batches of training pairs
+BATCH = 64  # of training, and of the batches that are looked at
+LOOKED_AT = 100  # of those
 
 FLIPPED: list[dict[str, Any]] = [
     *({"loss": "power_mean", "scale": 20.0, "exponent": exponent} for exponent in (-1.0, 0.0, 1.0)),
@@ -46,7 +47,6 @@ def pull_on_flipped(
     seeds: Sequence[int],
     epochs: int,
     take: int | None = None,
-    batch_size: int = 64,
     points: int = 4,
 ) -> dict[str, Any]:
     """Flip a share of the training labels, train with each loss, and ask along the way which pairs pull.
@@ -62,7 +62,6 @@ def pull_on_flipped(
         seeds: of drawing, flipping, encoder and batches.
         epochs: passes over the training pairs.
         take: how many training pairs, drawn without replacement; None: all.
-        batch_size: of training, and of the batches that are looked at.
         points: looks along training, besides the one before it.
 
     Returns:
@@ -72,19 +71,18 @@ def pull_on_flipped(
     """
 
     def look(clean: Dataset, noisy: Dataset, seed: int) -> Look:
-        order = np.random.default_rng(seed).permutation(len(noisy))[: LOOKED_AT * batch_size]
+        order = np.random.default_rng(seed).permutation(len(noisy))[: LOOKED_AT * BATCH]
         seen = noisy.select(order)
         labels = torch.tensor(seen["score"][:])
         wrong = labels != torch.tensor(clean.select(order)["score"][:])
 
         def pulls(encoder: SentenceEncoder, loss: Mapping[str, Any]) -> Mapping[str, float]:
             scores = loss["scale"] * torch.from_numpy(cosine_scores(encoder, seen))
-            return pull_shares(scores, labels, wrong, loss.get("exponent"), batch_size)
+            return pull_shares(scores, labels, wrong, loss.get("exponent"), BATCH)
 
         return pulls
 
-    budget: dict[str, Any] = {"epochs": epochs, "take": take, "batch_size": batch_size}
-    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: epochs * steps // points, **budget)
+    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: epochs * steps // points, epochs, take)
     return {"rows": [{name: value for name, value in row.items() if name != "epoch"} for row in rows]}
 
 
@@ -100,7 +98,6 @@ def fate_of_flipped(
     seeds: Sequence[int],
     epochs: int,
     take: int | None = None,
-    batch_size: int = 64,
     looks: int = 2,
 ) -> dict[str, Any]:
     """Flip a share of the training labels, train, and ask along the way how the training pairs stand.
@@ -113,7 +110,6 @@ def fate_of_flipped(
         seeds: of drawing, flipping, encoder and batches.
         epochs: passes over the training pairs.
         take: how many training pairs, drawn without replacement; None: all.
-        batch_size: of training.
         looks: at training pairs and validation in each epoch.
 
     Returns:
@@ -136,8 +132,7 @@ def fate_of_flipped(
 
         return stand
 
-    budget: dict[str, Any] = {"epochs": epochs, "take": take, "batch_size": batch_size}
-    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: steps // looks, **budget)
+    rows = _along_training(data, task, flip, losses, seeds, look, lambda steps: steps // looks, epochs, take)
     return {"rows": [{name: value for name, value in row.items() if name != "step"} for row in rows]}
 
 
@@ -149,10 +144,8 @@ def _along_training(
     seeds: Sequence[int],
     look: Callable[[Dataset, Dataset, int], Look],
     every: Callable[[int], int],
-    *,
     epochs: int,
     take: int | None,
-    batch_size: int,
 ) -> Iterator[dict[str, Any]]:
     """Flip, train, look: a row for each seed, loss and look.
 
@@ -163,11 +156,11 @@ def _along_training(
     for seed in seeds:
         clean = altered(data.load(task, "train"), {} if take is None else {"take": take}, seed)
         noisy, validation = altered(clean, {"flip": flip}, seed), data.load(task, "validation")
-        found, steps = look(clean, noisy, seed), -(-len(noisy) // batch_size)
+        found, steps = look(clean, noisy, seed), -(-len(noisy) // BATCH)
         for loss in losses:
             result = train_static(
                 noisy, loss, seed, validation=validation, watch=_watch(found, loss, validation), epochs=epochs,
-                batch_size=batch_size, evaluation_steps=max(1, every(steps)),
+                batch_size=BATCH, evaluation_steps=max(1, every(steps)),
             ).result  # fmt: skip
             for row in result.watched.to_dict("records"):
                 yield {**loss, "seed": seed, "epoch": row["step"] / steps, **{str(k): v for k, v in row.items()}}

@@ -9,12 +9,12 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from cosent_book.alterations import altered
+from cosent_book.geometry import geometry
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import static_encoder, train_static
-from cosent_lib.data.alterations import altered
 from cosent_lib.data.columns import pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.encoders.geometry import geometry
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
 from cosent_lib.losses.sentence_bert import FEATURES, SoftmaxLoss
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 
+from cosent_book.alterations import altered
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import static_encoder, texts_of, train_static
-from cosent_lib.data.alterations import altered
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.evaluate import cosine_scores
@@ -50,10 +50,8 @@ def untrained_scale(data: Data, *, task: str, encoder: str, seed: int = 0) -> di
 
 
 @measurement([{"task": "lcqmc", "sizes": [8000, 32_000], "scales": [2.5, 5.0, 10.0, 20.0], "seeds": [0, 1, 2]}])
-def scale_by_size(
-    data: Data, *, task: str, sizes: list[int], scales: list[float], seeds: list[int], loss: str = "cosent"
-) -> dict[str, Any]:
-    """Train the static encoder for one epoch on more and more pairs, with several λ.
+def scale_by_size(data: Data, *, task: str, sizes: list[int], scales: list[float], seeds: list[int]) -> dict[str, Any]:
+    """Train the static encoder with CoSENT for one epoch on more and more pairs, with several λ.
 
     Args:
         data: where pairs come from.
@@ -61,7 +59,6 @@ def scale_by_size(
         sizes: numbers of training pairs, drawn without replacement.
         scales: values of λ.
         seeds: of drawing, encoder and batches.
-        loss: a loss with a scale.
 
     Returns:
         dict: ``rows``, one a run: ``pairs``, ``scale``, ``seed``, validation Spearman ``spearman``, and ``before`` and
@@ -77,7 +74,7 @@ def scale_by_size(
             taken = altered(pairs, {"take": size}, seed)
             before = _reported(static_encoder(taken, seed), validation)[1].scale
             for scale in scales:
-                encoder = train_static(taken, {"loss": loss, "scale": scale}, seed, epochs=1).encoder
+                encoder = train_static(taken, {"loss": "cosent", "scale": scale}, seed, epochs=1).encoder
                 cosines, after = _reported(encoder, validation)
                 row: dict[str, Any] = {"pairs": size, "scale": scale, "seed": seed}
                 row["spearman"] = score_metrics(cosines.numpy(), _labels(validation).numpy())["spearman"]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosent_lib.data.alterations import LEAKS, altered, leaked
 from cosent_lib.runs.outcome import make_record, resolved_settings
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run
@@ -27,6 +26,7 @@ def perform(
     *,
     progress: bool = True,
     splits: "dict[str, Dataset] | None" = None,
+    watch: "Watch | None" = None,
     output_dir: str | Path | None = None,
     checkpoint_steps: int | None = None,
     resume_from: str | Path | None = None,
@@ -36,7 +36,8 @@ def perform(
     Args:
         run: What to do.
         progress: Show progress bars.
-        splits: From `load_splits` of a run on the same data, so that they are not read again.
+        splits: From `load_splits`, the training pairs changed where the run declares that they are.
+        watch: As for `train`; what a run declares to watch is handed over here.
         output_dir: As in `TrainingConfig`.
         checkpoint_steps: As in `TrainingConfig`.
         resume_from: As for `train`.
@@ -52,10 +53,10 @@ def perform(
 
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
     make_loss(run.loss, _AnyEncoder(), **_loss_options(run))  # a mistake shows now, not after loading
+    if (run.alter and splits is None) or (run.watch and watch is None):
+        raise ValueError(f"{run} changes its training pairs or watches something: hand over splits and watch")
     splits = load_splits(run) if splits is None else splits
-    splits = altered_splits(run, splits)
     pairs, validation = splits["train"], splits.get("validation")
-    watch = _watch(run, validation, splits.get("test"))
     if validation is None:
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
@@ -79,17 +80,6 @@ def _untrained(run: Run, encoder: "SentenceEncoder", splits: "dict[str, Dataset]
     if "test:retrieval" in run.judge and "test" in splits:
         metrics["test_untrained_retrieval"] = evaluate_retrieval(encoder, splits["test"])
     return metrics
-
-
-def _watch(run: Run, validation: "Dataset | None", test: "Dataset | None") -> "Watch | None":
-    """What the run watches on its validation pairs (the watch ``test``: on its test pairs)."""
-    from cosent_lib.training.watches import make_watch
-
-    if not run.watch:
-        return None
-    if validation is None:
-        raise ValueError(f"watch={list(run.watch)} looks at validation pairs, and {run.task} has no validation split")
-    return make_watch(run.watch, validation, test)
 
 
 def _judged_once(run: Run, encoder: "SentenceEncoder", loss: Any, splits: "dict[str, Dataset]") -> dict[str, Any]:
@@ -143,13 +133,6 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
         if name != "train":
             check_defined(np.asarray(pairs["score"][:]), f"labels of {run.task} {name}")
     return splits
-
-
-def altered_splits(run: Run, splits: "dict[str, Dataset]") -> "dict[str, Dataset]":
-    """The splits as the run sees them: its training pairs changed as it declares, all others as they are."""
-    splits = leaked(splits, run.alter, run.seed)
-    changes = {name: value for name, value in run.alter.items() if name not in LEAKS}
-    return splits | {"train": altered(splits["train"], changes, run.seed)}
 
 
 def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | None":

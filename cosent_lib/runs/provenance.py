@@ -45,7 +45,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit_of_library() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that the library runs from, and whether its own files differ from it.
+    """Commit of the checkout that the library runs from, and whether any Python file of the checkout differs from it.
 
     An installed copy that merely lies inside somebody's checkout has no commit: git must know this file.
     """
@@ -63,5 +63,5 @@ def commit_of_library() -> tuple[str | None, bool | None]:
 
     if git("ls-files", "--error-unmatch", str(here)) is None or (commit := git("rev-parse", "HEAD")) is None:
         return None, None
-    changed = git("status", "--porcelain", "--", ".")
+    changed = git("status", "--porcelain", "--", ":(top,glob)**/*.py")
     return commit, None if changed is None else bool(changed)

@@ -26,8 +26,8 @@ class Run:
         training: fields of `TrainingConfig`, but for seed, progress and checkpoints.
         seed: seeds the encoder, the loss's own parameters and the order of the batches.
         score_range: range of the scores, for ``csv:`` tasks.
-        alter: changes of the training pairs, as for `cosent_lib.data.alterations.altered`.
-        watch: names in `cosent_lib.training.watches.WATCHES` of what is watched on validation along training.
+        alter: changes of the training pairs, by name; who carries out the run makes them.
+        watch: names of what is watched along training; who carries out the run hands over the ``watch``.
         judge: what the trained encoder is evaluated on at the end: ``test``, every split that the task holds back;
             ``test:retrieval``, also retrieval on test, before training and after; ``TASK/SPLIT``, a split of another
             task. Empty for a candidate of a tuning grid: no held-back split is even loaded.

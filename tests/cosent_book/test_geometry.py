@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from cosent_lib.encoders.geometry import geometry, whitening
+from cosent_book.geometry import geometry, whitening
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)) * [3, 1, 1, 1, 0.1] + [2, 0, 0, 0, 0]
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from training_kit import PAIRS, VALIDATION, TinyEncoder, make_pairs, quiet, same, weights
 
+from cosent_book.carry_out import carry_out
+from cosent_book.watches import WATCHES, make_watch
 from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_classifier
 from cosent_lib.losses.make import make_loss
 from cosent_lib.ranking.scale import suggest_scale
-from cosent_lib.runs.perform import perform
 from cosent_lib.runs.run import Run
 from cosent_lib.training.train import train
-from cosent_lib.training.watches import WATCHES, make_watch
 
 
 def test_rows_stand_at_step_0_and_at_each_validation_and_nothing_else_changes() -> None:
@@ -114,7 +114,7 @@ def test_a_run_that_watches_test_chooses_on_validation_all_the_same() -> None:
     training = {"max_steps": 40, "batch_size": 32, "device": "cpu", "evaluation_steps": 5}
     settings = {"suite": "trial", "task": "builtin", "encoder": "static", "encoder_options": {"dim": 8},
                 "loss": "cosent", "training": training}  # fmt: skip
-    watched, plain = (perform(Run(**settings, watch=watch), progress=False)[0] for watch in (("test",), ()))
+    watched, plain = (carry_out(Run(**settings, watch=watch), progress=False)[0] for watch in (("test",), ()))
     assert [row["step"] for row in watched.watched] == [0, *range(5, 41, 5)]
     by_step = {row["step"]: row["test_spearman"] for row in watched.watched}
     assert by_step[0] == watched.metrics["test_untrained"]["spearman"]
@@ -123,7 +123,7 @@ def test_a_run_that_watches_test_chooses_on_validation_all_the_same() -> None:
     assert watched.best_step == best["step"]
     assert (plain.metrics, plain.best_step, plain.history) == (watched.metrics, watched.best_step, watched.history)
     with pytest.raises(ValueError, match="watch 'test' needs test pairs"):
-        perform(Run(**settings, watch=("test",), judge=()), progress=False)
+        carry_out(Run(**settings, watch=("test",), judge=()), progress=False)
 
 
 def test_an_unknown_watch_is_refused() -> None:
@@ -137,7 +137,7 @@ def test_a_run_records_what_it_watches_what_it_changes_and_retrieval() -> None:
         suite="trial", task="builtin", encoder="static", encoder_options={"dim": 8}, loss="cosent", training=training,
         watch=("scale", "geometry"), alter={"take": 500, "flip": 0.1}, judge=("test", "test:retrieval"),
     )  # fmt: skip
-    record = perform(run, progress=False)[0]
+    record = carry_out(run, progress=False)[0]
     assert [row["step"] for row in record.watched] == [0, 3, 6]
     assert {"suggested_scale", "effective_dimension"} < set(record.watched[0])
     assert record.data["train"]["rows"] == 500
@@ -145,4 +145,4 @@ def test_a_run_records_what_it_watches_what_it_changes_and_retrieval() -> None:
         assert {"mrr", "recall@10"} < set(record.metrics[name])
     assert "flip=0.1 take=500" in str(run)
     with pytest.raises(ValueError, match="unknown change of the training pairs 'flop'"):
-        perform(Run(**{**vars(run), "alter": {"flop": 1}}), progress=False)
+        carry_out(Run(**{**vars(run), "alter": {"flop": 1}}), progress=False)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from cosent_book.geometry import geometry
 from cosent_lib.data.columns import Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.encoders.geometry import geometry
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.sentence_bert import SoftmaxLoss

@@ -3,9 +3,10 @@
 import pytest
 from datasets import Dataset
 
-from cosent_lib.data.alterations import CHANGES, LEAKS, altered, leaked
+from cosent_book.alterations import CHANGES, LEAKS, altered, leaked
+from cosent_book.carry_out import altered_splits, carry_out
 from cosent_lib.data.load import fingerprint, load_pairs, origin
-from cosent_lib.runs.perform import altered_splits, load_splits, perform
+from cosent_lib.runs.perform import load_splits
 from cosent_lib.runs.run import Run
 
 COLUMNS = ("sentence1", "sentence2", "score")
@@ -198,7 +199,7 @@ def test_a_leak_from_a_split_that_is_not_loaded_is_refused(splits: dict[str, Dat
         leaked(only, {"leak_test": 5}, seed=0)
     candidate = make_leaking_run(judge=())
     with pytest.raises(ValueError, match="leak_test needs the test split"):
-        perform(candidate, progress=False)
+        carry_out(candidate, progress=False)
 
 
 def make_leaking_run(**changes: object) -> Run:
@@ -212,7 +213,7 @@ def make_leaking_run(**changes: object) -> Run:
 
 def test_a_run_with_leaks_judges_the_unseen_pairs_beside_all() -> None:
     run = make_leaking_run(alter={"leak_validation": 100, "leak_test": 250, "flip": 0.25})
-    record = perform(run, progress=False)[0]
+    record = carry_out(run, progress=False)[0]
     plain = load_splits(run)
     assert record.data["train"]["rows"] == len(plain["train"]) + 350
     assert record.data["test_unseen"]["rows"] == 2750

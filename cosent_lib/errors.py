@@ -13,18 +13,10 @@ class CosentError(Exception):
 
 
 def check_number(name: str, value: object, expected: str, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse what is not a number from ``low`` to ``high``; NaN, true and false are none.
-
-    Args:
-        name: of the setting.
-        value: given for it.
-        expected: what it must be, in words.
-        low: the smallest number allowed.
-        high: the largest; `sys.float_info.max` leaves out infinity.
-        whole: whether only whole numbers are allowed.
+    """Refuse what is not a (whole) number from ``low`` to ``high``; NaN, true and false are none.
 
     Raises:
-        ValueError: it is none; with all three texts.
+        ValueError: says ``name``, what is ``expected`` in words, and ``value``.
 
     Example:
         >>> check_number("rate", 2, "a number from 0 to 1", 0, 1)

@@ -30,10 +30,6 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
     Raises:
         ValueError: a column is missing, there are no rows or columns differ in length, a text is not a string, a
             label is not a number in [0, 1] (``load_pairs`` scales to that range).
-
-    Example:
-        >>> pair_columns({"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0, 1]}).labels
-        array([0., 1.])
     """
     names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
     missing = [name for name in COLUMNS if name not in names]

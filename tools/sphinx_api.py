@@ -141,6 +141,8 @@ def skip_member(app: Sphinx, what: str, name: str, value: Any, skip: bool, optio
 
 def shorten(app: Sphinx, what: str, name: str, value: Any, options: Any, arguments: str | None, result: str) -> Any:
     """Show ``ArrayLike`` by its name, and no arguments where a class leaves its constructor to ``torch.nn.Module``."""
+    if what == "exception":  # caught, not made
+        return "", None
     if arguments is None:
         return None
     is_left = arguments == "(*args: ~typing.Any, **kwargs: ~typing.Any)"
@@ -157,7 +159,7 @@ def _visible(bases: Iterable[Any]) -> list[Any]:
     shown: list[Any] = []
     for base in bases:
         is_own = getattr(base, "__module__", "").startswith("cosent_lib") and base.__name__ not in PUBLIC
-        shown += _visible(base.__bases__) if is_own else [] if base is object else [base]
+        shown += _visible(base.__bases__) if is_own else [] if base in (object, Exception) else [base]
     return shown
 
 

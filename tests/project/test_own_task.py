@@ -21,8 +21,8 @@ def shown_commands() -> list[tuple[list[str], list[str]]]:
     found = []
     for part in BLOCKS[1].lstrip("\n").removeprefix("$ ").split("\n$ "):
         command, *lines = part.rstrip("\n").split("\n")
-        python, m, library, *words = shlex.split(command)
-        assert (python, m, library) == ("python", "-m", "cosent_lib")
+        program, *words = shlex.split(command)
+        assert program == "cosent"
         found.append((words, lines))
     return found
 

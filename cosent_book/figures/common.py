@@ -3,42 +3,18 @@
 Colour is never the only carrier: line styles, markers or positions say the same.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from cosent_book.figures.style import INK, PALETTE, house_style
-
-__all__ = [
-    "INK", "PALETTE", "house_style", "mean_interval", "plot_cosine_distributions", "plot_items_on_line",
-    "plot_scores_by_loss",
-]  # fmt: skip
+from cosent_book.figures.style import INK, PALETTE
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
-
-
-def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Mean of independent runs and the half-width of its Student t-interval (NaN for a single run).
-
-    Raises:
-        ValueError: No value, or one that is not finite.
-    """
-    from scipy import stats
-
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
-        raise ValueError(f"expected a list of finite numbers, at least one; got {values!r}")
-    if sample.size == 1:
-        return float(sample[0]), math.nan
-    spread = sample.std(ddof=1) / math.sqrt(sample.size)
-    return float(sample.mean()), float(stats.t.ppf((1 + level) / 2, sample.size - 1) * spread)
 
 
 def plot_cosine_distributions(
@@ -78,46 +54,6 @@ def plot_cosine_distributions(
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=4)
     ax.legend(title="label")
-    return ax
-
-
-def plot_scores_by_loss(
-    frame: pd.DataFrame,
-    ax: Axes | None = None,
-    *,
-    score: str = "test_spearman",
-    row: str = "loss",
-    names: Mapping[str, str] | None = None,
-    xlabel: str | None = None,
-    highlight: Sequence[str] = (),
-) -> Axes:
-    """Every run as an open point, with the mean and its 95 % t-interval: one row for each loss.
-
-    Args:
-        frame: One row a run, such as `cosent_book.tables.to_frame` gives.
-        ax: Where to draw; a new figure by default.
-        score: Column of the numbers.
-        row: Column that names the rows; they are drawn in order of appearance, the first on top.
-        names: Row → what the axis calls it.
-        xlabel: By default the column's name in words.
-        highlight: Rows drawn in the second colour, with a square for the mean.
-
-    Raises:
-        ValueError: A column that is missing, or a score that is not finite.
-    """
-    for column in (score, row):
-        if column not in frame.columns:
-            raise ValueError(f"the frame has no column {column!r}; it has: {', '.join(map(str, frame.columns))}")
-    ax = plt.gca() if ax is None else ax
-    rows = list(dict.fromkeys(frame[row]))
-    for height, name in enumerate(rows):
-        values = frame.loc[frame[row] == name, score].to_numpy(dtype=np.float64)
-        _draw_runs(ax, height, values, marked=name in highlight)
-    ax.set_yticks(range(len(rows)), [(names or {}).get(name, str(name)) for name in rows])
-    ax.set_ylim(len(rows) - 0.5, -0.6)
-    ax.set_xlabel(score.replace("_", " ") if xlabel is None else xlabel)
-    ax.locator_params(axis="x", nbins=5)
-    ax.grid(axis="x")
     return ax
 
 
@@ -161,15 +97,6 @@ def plot_items_on_line(
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
-
-
-def _draw_runs(ax: Axes, height: float, values: NDArray[Any], marked: bool) -> None:
-    """The runs as open points a little above the line of their mean, so that neither hides the other."""
-    mean, half = mean_interval(values)
-    colour, marker = (PALETTE[1], "s") if marked else (PALETTE[0], "o")
-    ax.plot(values, np.full(len(values), height - 0.22), "o", mfc="none", mec=colour, ms=5, mew=1.2)
-    error = None if math.isnan(half) else half
-    ax.errorbar(mean, height, xerr=error, fmt=marker, color=colour, capsize=4, ms=8)
 
 
 def _draw_pushes(ax: Axes, at: NDArray[Any], heights: NDArray[Any], pushes: NDArray[Any], longest_arrow: float) -> None:

@@ -1,4 +1,4 @@
-"""Figures of sets of pairs and of compared models (chapter 4); colour is never alone."""
+"""Figures of sets of pairs, and of how many of them a difference needs (chapter 4); colour is never alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from cosent_book.figures.common import LINES
 from cosent_book.figures.style import INK, PALETTE
-from cosent_lib.evaluation.intervals import Interval
 
 GROUPS = {
     "positives": (PALETTE[0], "o"),
@@ -49,30 +48,6 @@ def plot_overlaps(
             ax.plot(median, y, mark, color=colour, ms=8, label=label)
     ax.set_yticks(range(len(overlaps)), list(overlaps))
     ax.set(ylim=(len(overlaps) - 0.5, -0.5), xlim=(-0.02, 1.02))
-    ax.tick_params(axis="y", length=0)
-    return ax
-
-
-def plot_intervals(
-    intervals: Mapping[str, Interval], ax: Axes | None = None, *, zero: bool = False, colour: str = PALETTE[0]
-) -> Axes:
-    """One row an estimate with its interval, the first on top.
-
-    Args:
-        intervals: name of the row → estimate and ends.
-        ax: where to draw; a new figure by default.
-        zero: whether a line marks 0, for differences; an interval that holds 0 then has an open mark.
-        colour: of all rows.
-    """
-    ax = plt.gca() if ax is None else ax
-    if zero:
-        ax.axvline(0, color=INK, lw=1)
-    for row, (estimate, low, high) in enumerate(intervals.values()):
-        ax.plot([low, high], [row, row], color=colour, lw=2)
-        face = "none" if zero and low <= 0 <= high else colour
-        ax.plot(estimate, row, "o", color=colour, markerfacecolor=face, markeredgewidth=1.8)
-    ax.set_yticks(range(len(intervals)), list(intervals))
-    ax.set(ylim=(len(intervals) - 0.5, -0.5))
     ax.tick_params(axis="y", length=0)
     return ax
 

@@ -8,6 +8,7 @@ import pytest
 from data_files import GOOD, HEADER, load, rows, write
 
 from cosent_lib.data.files import MalformedFile, MalformedRow, SkippedRowsWarning
+from cosent_lib.data.load import load_pairs
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -124,7 +125,7 @@ def test_skip_says_how_many_and_which(tmp_path):
     bad = [row for row, *_ in BAD.values()]
     path = write(tmp_path / "p.tsv", HEADER + GOOD + "".join(f"{row}\n" for row in bad) + GOOD)
     with pytest.warns(SkippedRowsWarning) as caught:
-        pairs = load(path, on_error="skip")
+        pairs = load_pairs(f"csv:{path}", "all", on_error="skip")
     assert rows(pairs) == [("a cat", "a tiger", 0.5)] * 2
     message = str(caught[0].message)
     assert message.startswith(f"{path}: skipped {len(bad)} of {len(bad) + 2} rows: line 3 (2 fields); line 4 (1 field)")

@@ -43,15 +43,16 @@ def test_wrong_shapes_and_options_are_refused_by_name() -> None:
 def test_a_fixed_scale_is_a_number_and_stays_exact() -> None:
     loss = CoSENTLoss(20.0)
     assert loss.scale == 20.0
-    assert not list(loss.buffers())  # a float64 buffer could not move to a device without float64
+    for moved in (CoSENTLoss(0.1).half(), CoSENTLoss(0.1).to("meta")):  # devices without float64 keep it too
+        assert moved.scale == 0.1
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cosent", {"scale": "abc"}, "option scale of loss 'cosent' must be a float, got 'abc'"),
+        ("cosent", {"scale": "abc"}, "scale .* must be a positive finite number, or suggested or followed, got 'abc'"),
         ("cosent", {"learn_scale": 1}, "option learn_scale of loss 'cosent' must be a bool, got 1"),
-        ("cosent", {"scale": True}, "option scale of loss 'cosent' must be a float, got True"),
+        ("cosent", {"scale": True}, "option scale of loss 'cosent' must be a number, or the name of a rule, got True"),
         ("sbert", {"num_labels": 2.5}, "option num_labels of loss 'sbert' must be a int, got 2.5"),
         ("sbert", {"features": 5}, "option features of loss 'sbert' must be a list of names, got 5"),
         ("sbert", {"features": "u"}, "option features of loss 'sbert' must be a list of names, got 'u'"),
@@ -86,7 +87,8 @@ def test_a_sum_by_its_name_gives_each_part_its_options() -> None:
     )
     torch.testing.assert_close(loss(u.float(), v.float(), labels).double(), by_hand.double(), rtol=1e-5, atol=1e-5)
     assert loss.options() == {
-        "cosent_scale": 5.0, "cosent_margin": 0.0, "cosent_flat": True, "cosent_weight": 1.0,
+        "cosent_scale": 5.0, "cosent_margin": 0.0, "cosent_learn_scale": False, "cosent_flat": True,
+        "cosent_weight": 1.0,
         "cosine_margin_margin": 0.3, "cosine_margin_weight": 2.0,
         "sbert_num_labels": 3, "sbert_features": ("u", "v"), "sbert_weight": 1.0,
     }  # fmt: skip
@@ -100,7 +102,7 @@ def test_a_sum_by_its_name_gives_each_part_its_options() -> None:
         ("cosent+mnrl", {"scale": 5.0}, "option scale of loss 'cosent.mnrl' must begin with a part's name"),
         ("cosent+mnrl", {"angle_scale": 5.0}, "option angle_scale of loss 'cosent.mnrl' must begin with a part's name"),
         ("cosent+mnrl", {"mnrl_margin": 1.0}, "loss 'mnrl' has no option margin: it has scale, learn_scale"),
-        ("cosent+mnrl", {"mnrl_scale": "a"}, "option scale of loss 'mnrl' must be a float, got 'a'"),
+        ("cosent+mnrl", {"mnrl_scale": "a"}, "scale .* must be a positive finite number, got 'a'"),
         ("cosent+mnrl", {"mnrl_weight": True}, "option mnrl_weight of loss 'cosent.mnrl' must be a float, got True"),
         ("cosent+mnrl", {"mnrl_weight": "1"}, "option mnrl_weight of loss 'cosent.mnrl' must be a float, got '1'"),
         ("cosent+mnrl", {"mnrl_weight": 0}, "the weight of mnrl must be a positive finite number, got 0"),

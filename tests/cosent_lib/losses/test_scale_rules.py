@@ -121,9 +121,9 @@ def test_ranknets_scale_is_the_minimum_over_all_pairs(levels: int, monkeypatch: 
 
 def test_ranknets_scale_is_twice_cosents_in_large_samples() -> None:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(20_000) % 2
-    cosines = 0.1 * labels + 0.15 * torch.randn(20_000, generator=generator, dtype=torch.float64)
-    assert suggest_scale(cosines, labels, "ranknet") / suggest_scale(cosines, labels) == pytest.approx(2, rel=0.1)
+    labels = torch.arange(2_000) % 2  # a million demanded pairs
+    cosines = 0.1 * labels + 0.15 * torch.randn(2_000, generator=generator, dtype=torch.float64)
+    assert suggest_scale(cosines, labels, "ranknet") / suggest_scale(cosines, labels) == pytest.approx(2, rel=0.01)
 
 
 def test_arrays_lists_and_modes_without_gradients() -> None:

@@ -139,7 +139,8 @@ def test_a_sum_of_losses_is_recorded_with_the_options_of_its_parts(own):
     options = {"mnrl_scale": 5.0, "sbert_weight": 0.5}
     record = perform(make_run(task=own, loss="cosent+mnrl+sbert", loss_options=options), progress=False)[0]
     assert record.resolved["loss"] == {
-        "class": "SummedLoss", "cosent_scale": 20.0, "cosent_margin": 0.0, "cosent_flat": False, "cosent_weight": 1.0,
+        "class": "SummedLoss", "cosent_scale": 20.0, "cosent_margin": 0.0, "cosent_learn_scale": False,
+        "cosent_flat": False, "cosent_weight": 1.0, "mnrl_learn_scale": False,
         "mnrl_scale": 5.0, "mnrl_weight": 1.0, "sbert_num_labels": 2, "sbert_features": ["u", "v", "|u-v|"],
         "sbert_weight": 0.5,
     }  # fmt: skip
@@ -155,7 +156,7 @@ def test_seed_and_suggested_scale_reach_the_parts_of_a_sum(own, monkeypatch):
         return make(name, encoder, **options)
 
     replace(monkeypatch, losses, "make_loss", make_loss)
-    run = make_run(task=own, loss="cosent+sbert", loss_options={"cosent_scale": "suggested"}, seed=7)
+    run = make_run(task="builtin_graded", loss="cosent+sbert", loss_options={"cosent_scale": "suggested"}, seed=7)
     record = perform(run, progress=False)[0]
     assert 0 < record.resolved["loss"]["cosent_scale"] != 20
     assert made.count(("sbert", {"seed": 7})) == 2  # for the check before loading, and for training

@@ -1,7 +1,6 @@
 """The command train."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +103,10 @@ def train(
     """
     from cosent_lib.runs.perform import perform
     from cosent_lib.runs.run import Run
-    from cosent_lib.training.checkpoints import latest_checkpoint
+    from cosent_lib.training.checkpoints import latest_checkpoint, remove_checkpoints
 
-    _check_output(output)
     saving = output.resolve().with_name(f"{output.resolve().name}.checkpoints")
-    _check_resume(saving, resume, latest_checkpoint(saving))
+    _check_places(output, saving, resume)
     training: dict[str, Any] = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "batches": batches}
     training |= {"accumulation_steps": accumulation_steps, "learning_rate": learning_rate, "patience": patience}
     training |= {"evaluation_steps": evaluation_steps, "device": device, "precision": precision}
@@ -125,22 +123,25 @@ def train(
     )
     places: dict[str, Any] = {"output_dir": saving, "resume_from": saving if resume else None}
     try:
-        _finish(output, *perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places))
+        _finish(output, saving, *perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places))
     except KeyboardInterrupt:
         place = latest_checkpoint(saving)
         how = f"saved in {place}; go on with the same command and --resume" if place else "before anything was saved"
         raise Interrupted(how) from None
-    shutil.rmtree(saving, ignore_errors=True)
+    remove_checkpoints(saving)
+    if saving.is_dir() and not any(saving.iterdir()):
+        saving.rmdir()
 
 
-def _finish(output: Path, record: Any, trained: Any) -> None:
+def _finish(output: Path, saving: Path, record: Any, trained: Any) -> None:
     """Save a trained encoder with its record, and say how good it is."""
-    from cosent_lib.files import replacing
     from cosent_lib.runs.record import to_json
 
-    trained.save(output)
-    with replacing(output / "record.json") as file:
-        file.write(to_json(record))
+    try:
+        trained.save(output, {"record.json": to_json(record)})
+    except (ValueError, OSError) as error:  # somebody put a file there meanwhile, or the disk is full
+        error.add_note(f"what was trained is kept in {saving}: put it right, then the same command with --resume saves")
+        raise
     typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
     typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
     typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
@@ -156,20 +157,29 @@ def _scale(text: str | None) -> float | str | None:
         raise ValueError(f"--scale {text!r}: expected a number, or the word suggested") from None
 
 
-def _check_resume(saving: Path, resume: bool, checkpoint: Path | None) -> None:
-    """Refuse to begin over a run that could be gone on with, and to go on with none."""
-    if resume and checkpoint is None:
-        raise ValueError(f"--resume: no checkpoint in {saving}; leave --resume out to begin")
-    if checkpoint is not None and not resume:
-        raise ValueError(f"{saving} holds an unfinished run: go on with --resume, or delete it to begin again")
+def _check_places(output: Path, saving: Path, resume: bool) -> None:
+    """Refuse, before anything is trained, what could not be saved or would replace what this command did not write.
 
+    Also refused: to begin over a run that could be gone on with, and to go on with none.
+    """
+    from cosent_lib.encoders.base import check_replaceable
+    from cosent_lib.training.checkpoints import foreign_entries, latest_checkpoint
 
-def _check_output(output: Path) -> None:
-    """Refuse, before anything is trained, a place where the encoder could not be saved."""
-    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / "encoder.json").is_file()):
-        raise ValueError(f"--output {output}: exists and holds no saved encoder; name a new or empty folder")
+    try:
+        check_replaceable(output)
+    except ValueError as error:
+        raise ValueError(f"--output {error}") from error
     there = next(place for place in (output, *output.absolute().parents) if place.exists())
     if not there.is_dir():
         raise ValueError(f"--output {output}: {there} is a file, not a folder")
     if not os.access(there, os.W_OK):
         raise ValueError(f"--output {output}: {there} cannot be written to")
+    if saving.exists() and not saving.is_dir():
+        raise ValueError(f"{saving} is a file; checkpoints go into a folder of that name: move it, or change --output")
+    if foreign := foreign_entries(saving):
+        raise ValueError(f"{saving} holds what is no checkpoint: {', '.join(foreign[:5])}; move it, or change --output")
+    checkpoint = latest_checkpoint(saving)
+    if resume and checkpoint is None:
+        raise ValueError(f"--resume: no checkpoint in {saving}; leave --resume out to begin")
+    if checkpoint is not None and not resume:
+        raise ValueError(f"{saving} holds an unfinished run: go on with --resume, or delete it to begin again")

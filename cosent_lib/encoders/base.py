@@ -3,7 +3,7 @@
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
@@ -29,6 +29,14 @@ KINDS = {
     "small": "cosent_lib.encoders.small:SmallEncoder",
     "transformer": "cosent_lib.encoders.pretrained:TransformerEncoder",
 }
+
+# what may stand beside an encoder.json that lists no files: versions before the list wrote no others
+OLDER_FILES = (
+    CONFIG_FILE, WEIGHTS_FILE, "record.json", "vocabulary.json", "tokenizer.json", "config.json", "vocab.txt",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "bpe.codes",
+    "sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "chat_template.jinja",
+    "generation_config.json",
+)  # fmt: skip
 
 
 class EncoderUnavailable(CosentError, RuntimeError):  # noqa: N818 (as DataUnavailable)
@@ -125,23 +133,27 @@ class SentenceEncoder(nn.Module):
                 bar.update(len(rows))
         return vectors
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, also: Mapping[str, str] | None = None) -> None:
         """Write the encoder to ``folder``, bit for bit: safetensors and JSON, nothing pickled.
 
         All is written beside the folder and renamed at the end, so an interrupted save leaves no half folder.
+        ``encoder.json`` lists the files that were written: they are what a later save may replace.
 
         Args:
             folder: new, empty, or an earlier encoder, which is replaced.
+            also: name → text of files that go with the encoder, such as a record of its training.
 
         Raises:
-            ValueError: the folder holds something else.
+            ValueError: the folder holds something else, or something beside an encoder; names it.
         """
-        target = Path(folder).resolve()
-        if target.exists() and not (target / CONFIG_FILE).is_file() and (target.is_file() or any(target.iterdir())):
-            raise ValueError(f"{folder} exists and holds no saved encoder; refusing to replace it")
-        with replacing_folder(target) as part:
+        check_replaceable(folder)
+        with replacing_folder(Path(folder).resolve()) as part:
             config = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": self.kind, "name": self.name}
             config |= {"written_by": f"cosent_lib {__version__}", "options": self._write(part)}
+            for name, text in (also or {}).items():
+                with (part / name).open("x", encoding="utf-8") as file:  # x: never over a file of the encoder's
+                    file.write(text)
+            config["files"] = sorted([CONFIG_FILE, *(each.relative_to(part).as_posix() for each in part.rglob("*"))])
             (part / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -180,6 +192,32 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
+def check_replaceable(folder: str | Path) -> None:
+    """Refuse to replace what `SentenceEncoder.save` did not write.
+
+    Raises:
+        ValueError: ``folder`` is a file, or a folder that is neither empty nor a saved encoder and nothing beside it.
+    """
+    target = Path(folder).resolve()
+    if not target.is_dir():
+        if target.exists():
+            raise ValueError(f"{folder} is a file; expected a new or empty folder, or one of a saved encoder")
+        return
+    there = sorted(each.relative_to(target).as_posix() for each in target.rglob("*"))
+    if not there:
+        return
+    try:
+        written = read_config(target).get("files", OLDER_FILES)
+    except ValueError as error:
+        raise ValueError(f"{folder} exists and holds no saved encoder; refusing to replace it ({error})") from error
+    if foreign := [name for name in there if name not in written]:
+        listed = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
+        raise ValueError(
+            f"{folder} holds more than a saved encoder: {listed}; refusing to replace it. Move that away, or name "
+            "another folder"
+        )
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The checked ``encoder.json`` of a saved encoder."""
     if not folder.is_dir():
@@ -200,6 +238,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} has kind {config.get('kind')!r}; this library reads {', '.join(KINDS)}")
     if missing := {"name", "options"} - config.keys():
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    files = config.get("files", [])
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise ValueError(f"{path} has files {files!r}; expected a list of names")
     return config
 
 

@@ -7,6 +7,7 @@ Accelerate's save_state would go on without random states that it cannot read, a
 """
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from cosent_lib.training.setup import TrainingConfig, TrainingResult
 
 FORMAT_VERSION = 2
 HISTORY = {"step": "int64", "epoch": "int64"} | dict.fromkeys(("loss", "inversion_bound", "learning_rate"), "float64")
+
+NAME = r"checkpoint-\d{8,}"
+FILES = ("parameters.safetensors", "best.safetensors", "optimizers.pt", "state.json")
 
 
 @dataclass
@@ -79,10 +83,23 @@ def save_checkpoint(
             save_file(best, part / "best.safetensors")
         torch.save(states, part / "optimizers.pt")
         (part / "state.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
-    for old in [*folder.glob("checkpoint-*"), *folder.glob(".checkpoint-*.tmp")]:
-        if old != target:
-            shutil.rmtree(old, ignore_errors=True)
+    remove_checkpoints(folder, target)
     return target
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """What stands in an ``output_dir`` that is no checkpoint, nor a part of one; relative to it, sorted."""
+    ours = re.compile(rf"({NAME}|\.{NAME}\.[0-9a-f]{{32}}\.(tmp|old))(/({'|'.join(map(re.escape, FILES))}))?")
+    names = (each.relative_to(folder).as_posix() for each in folder.rglob("*"))
+    return sorted(name for name in names if not ours.fullmatch(name))
+
+
+def remove_checkpoints(folder: Path, but: Path | None = None) -> None:
+    """Remove the checkpoints in an ``output_dir``, but for one, and nothing else."""
+    foreign = {folder / name for name in foreign_entries(folder)}
+    for old in [*folder.glob("checkpoint-*"), *folder.glob(".checkpoint-*")]:
+        if old != but and not any(each == old or old in each.parents for each in foreign):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
@@ -90,7 +107,8 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     path = Path(folder)
     if (path / "state.json").is_file():
         return path
-    return max(path.glob("checkpoint-*"), default=None, key=lambda each: each.name)
+    whole = (each for each in path.glob("checkpoint-*") if re.fullmatch(NAME, each.name) and each.is_dir())
+    return max(whole, default=None, key=lambda each: each.name)
 
 
 def read_progress(folder: str | Path, settings: dict[str, Any]) -> tuple[Path, Progress]:

@@ -130,6 +130,51 @@ def test_resume_without_a_checkpoint_is_a_mistake(call, own, tmp_path):
     assert err == f"error: --resume: no checkpoint in {saving}; leave --resume out to begin\n"
 
 
+@pytest.mark.parametrize("foreign", ["notes.md", "vectors.npy", "plots/a.svg"])
+def test_a_folder_that_holds_more_than_we_wrote_is_refused_before_training(call, own, tmp_path, monkeypatch, foreign):
+    output, saving = tmp_path / "run", tmp_path / "run.checkpoints"
+    short = ["--max-steps", "2", "--batch-size", "16", "--no-progress", "--device", "cpu"]
+    assert call("train", own, "--output", output, *short)[0] == 0
+    assert call("train", own, "--output", output, *short)[0] == 0  # its own encoder and record are replaced
+    monkeypatch.setattr("cosent_lib.runs.perform.perform", None)  # nothing is trained from here on
+    for folder, said in ((output, "holds more than a saved encoder"), (saving, "holds what is no checkpoint")):
+        place = folder / foreign
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("years of work")
+        code, _, err = call("train", own, "--output", output, *short)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"{folder} {said}" in err
+        assert foreign in err
+        assert place.read_text() == "years of work"
+        place.unlink()
+        if place.parent != folder:
+            place.parent.rmdir()
+
+
+def test_a_file_put_there_while_it_trains_costs_no_training(call, own, tmp_path, monkeypatch):
+    output, saving = tmp_path / "run", tmp_path / "run.checkpoints"
+    at = Batches.at
+
+    def putting(self, step):
+        for folder in (output, saving):
+            folder.mkdir(exist_ok=True)
+            (folder / "notes.md").write_text("years of work")
+        return at(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "at", putting)
+        code, _, err = call("train", own, "--output", output, *OPTIONS)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{output} exists and holds no saved encoder" in err
+    assert f"what was trained is kept in {saving}" in err
+    (output / "notes.md").rename(tmp_path / "notes.md")
+    assert call("train", own, "--output", output, *OPTIONS, "--resume")[0] == 2  # for that in the checkpoints
+    (saving / "notes.md").unlink()
+    assert call("train", own, "--output", output, *OPTIONS, "--resume")[0] == 0
+    assert read_record(output / "record.json").steps == 12
+    assert not saving.exists()
+
+
 def test_the_settings_of_training_reach_the_run(call, own, tmp_path):
     words = ["--batches", "levels", "--accumulation-steps", "2", "--patience", "1", "--evaluation-steps", "1"]
     code, _, err = call("train", own, "--output", tmp_path / "run", "--device", "cpu", "--no-progress", *words,

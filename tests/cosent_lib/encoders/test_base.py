@@ -173,9 +173,67 @@ def test_saving_never_replaces_a_folder_of_something_else(static: SentenceEncode
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("kind", ["static", "bert"])
+@pytest.mark.parametrize("foreign", ["notes.md", "vectors.npy", "sub/thesis.txt", ".hidden", "record.json", "empty/"])
+def test_what_save_did_not_write_is_never_deleted(
+    kind: str, foreign: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    encoder = request.getfixturevalue(kind)
+    encoder.save(tmp_path / "e")
+    place = tmp_path / "e" / foreign
+    place.parent.mkdir(exist_ok=True)
+    place.mkdir() if foreign.endswith("/") else place.write_text("years of work")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "e").rglob("*")}
+    with pytest.raises(ValueError, match=f"e holds more than a saved encoder: .*{foreign.rstrip('/')}; refusing"):
+        encoder.save(tmp_path / "e")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "e").rglob("*")} == before
+
+
+def test_files_saved_with_an_encoder_are_replaced_with_it(static: SentenceEncoder, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        static.save(tmp_path / "e", {"record.json": text})
+        assert (tmp_path / "e" / "record.json").read_text() == text
+    static.save(tmp_path / "e")
+    assert not (tmp_path / "e" / "record.json").exists()
+    with pytest.raises(FileExistsError):
+        static.save(tmp_path / "e", {WEIGHTS_FILE: "no weights"})
+    SentenceEncoder.load(tmp_path / "e")
+
+
+@pytest.mark.parametrize("kind", ["static", "bert"])
+def test_a_folder_of_an_older_version_is_replaced_and_its_neighbours_kept(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    encoder = request.getfixturevalue(kind)
+    encoder.save(tmp_path / "e", {"record.json": "{}"})
+    path = tmp_path / "e" / CONFIG_FILE
+    config = json.loads(path.read_text())
+    assert sorted(config.pop("files")) == sorted(each.name for each in (tmp_path / "e").iterdir())
+    path.write_text(json.dumps(config))  # versions before the list wrote none
+    (tmp_path / "e" / "notes.md").write_text("years of work")
+    with pytest.raises(ValueError, match=r"more than a saved encoder: notes\.md; refusing"):
+        encoder.save(tmp_path / "e")
+    (tmp_path / "e" / "notes.md").unlink()
+    encoder.save(tmp_path / "e")
+    assert "files" in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("text", ['{"theirs": 1}', "{", '{"format": "cosent_lib.encoder", "format_version": 99}'])
+def test_an_encoder_json_of_somebody_else_is_no_leave_to_delete(
+    static: SentenceEncoder, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / CONFIG_FILE).write_text(text)
+    with pytest.raises(ValueError, match="holds no saved encoder; refusing to replace it"):
+        static.save(tmp_path)
+    assert (tmp_path / CONFIG_FILE).read_text() == text
+    with pytest.raises(ValueError, match=r"encoder\.json is a file"):
+        static.save(tmp_path / CONFIG_FILE)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"files": "model.safetensors"}, "has files 'model.safetensors'; expected a list of names"),
         ({"format_version": 2}, "has format version 2; this library reads version 1"),
         ({"format": "other"}, "is not of format 'cosent_lib.encoder'"),
         ({"kind": "quantum"}, "has kind 'quantum'; this library reads static, small, transformer"),

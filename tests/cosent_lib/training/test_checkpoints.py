@@ -221,6 +221,29 @@ def test_a_checkpoint_of_other_options_of_the_loss_or_the_encoder_is_refused(tmp
         train(other, make_loss("cosent", other, scale=5.0), PAIRS, config, resume_from=tmp_path)
 
 
+FOREIGN = ("notes.md", "checkpoint-old/model.pt", "checkpoint-00000001/notes.md", ".checkpoint-2.tmp/x", "checkpoint-1")
+
+
+def test_only_checkpoints_are_removed_and_only_they_are_gone_on_with(tmp_path: Path) -> None:
+    for name in FOREIGN:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("years of work")
+    (tmp_path / "checkpoint-00000001" / "state.json").write_text("{}")
+    half = tmp_path / f".checkpoint-00000002.{'0' * 32}.tmp"
+    half.mkdir()
+    (half / "optimizers.pt").touch()
+    assert checkpoints.foreign_entries(tmp_path) == sorted([*FOREIGN, "checkpoint-old", ".checkpoint-2.tmp"])
+    (tmp_path / "checkpoint-00000001" / "state.json").unlink()
+    (tmp_path / "checkpoint-00000001").rename(tmp_path / "away")
+    train(TinyEncoder(), Spoil(), PAIRS, quiet(max_steps=4, checkpoint_steps=2, output_dir=tmp_path))
+    (tmp_path / "away").rename(tmp_path / "checkpoint-00000001")
+    assert not half.exists()
+    assert checkpoints.latest_checkpoint(tmp_path) == tmp_path / "checkpoint-00000004"
+    checkpoints.remove_checkpoints(tmp_path)
+    assert not (tmp_path / "checkpoint-00000004").exists()
+    assert all((tmp_path / name).read_text() == "years of work" for name in FOREIGN)
+
+
 def test_an_unusable_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no checkpoint there"):
         train(TinyEncoder(), Spoil(), PAIRS, quiet(), resume_from=tmp_path / "nowhere")

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cosent_lib.texts import check_text, fault_of
+
 # a datasets.Dataset, a pandas DataFrame or a mapping, with the columns sentence1, sentence2, score
 Pairs: TypeAlias = Any
 COLUMNS = ("sentence1", "sentence2", "score")
@@ -28,7 +30,7 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
         what: the name used for it in error messages.
 
     Raises:
-        ValueError: a column is missing, there are no rows or columns differ in length, a text is not a string, a
+        ValueError: a column is missing, there are no rows or columns differ in length, a text is none (`fault_of`), a
             label is not a number in [0, 1] (``load_pairs`` scales to that range).
     """
     names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
@@ -44,8 +46,8 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
         raise ValueError(f"{what}: columns of {len(first)}, {len(second)} and {labels.size} rows")
     for name, texts in (("sentence1", first), ("sentence2", second)):
         for row, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"{what}: {name} of row {row} is not a text but {text!r}")
+            if fault_of(name, text):
+                check_text(f"{what}: {name} of row {row}", text)
     return PairColumns(first, second, labels)
 
 
@@ -57,7 +59,13 @@ def _labels(values: Sequence[Any], what: str) -> NDArray[np.float64]:
     outside = np.flatnonzero(~((labels >= 0) & (labels <= 1)))  # NaN is outside as well
     if outside.size:
         raise ValueError(
-            f"{what}: score must lie in [0, 1], but row {outside[0]} has {labels[outside[0]]} "
-            f"({outside.size} such rows); load_pairs scales scores when it is told their range"
+            f"{what}: score must lie in [0, 1], but row {outside[0]} has {labels[outside[0]]} ({outside.size} such "
+            f"rows; {_reach(labels)}): scale them, or load them with load_pairs(…, score_range=(lowest, highest)), on "
+            "the command line --score-range"
         )
     return labels
+
+
+def _reach(labels: NDArray[np.float64]) -> str:
+    finite = labels[np.isfinite(labels)]
+    return f"labels reach from {finite.min():g} to {finite.max():g}" if finite.size else "none is finite"

@@ -17,10 +17,13 @@ from typing import Literal
 
 from cosent_lib.data.columns import COLUMNS, Columns
 from cosent_lib.errors import CosentError
+from cosent_lib.texts import fault_of, shown
 
 OnError = Literal["raise", "skip"]
 BOM = b"\xef\xbb\xbf"  # byte-order mark that some editors put before UTF-8
 SHOWN = 10  # how many skipped rows a warning lists
+OUT_OF_RANGE = "score out of range"
+RANGE_ADVICE = "; another range is told by score_range=(lowest, highest), on the command line --score-range"
 
 Row = tuple[int, Sequence[str]]  # line where the row begins, its fields
 
@@ -48,9 +51,7 @@ class MalformedRow(MalformedFile):
     """
 
     def __init__(self, path: str, line: int, problem: str, value: object, expected: str) -> None:
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        super().__init__(path, f"line {line}: {problem}: got {shown}, expected {expected}")
+        super().__init__(path, f"line {line}: {problem}: got {shown(value)}, expected {expected}")
         self.line, self.value, self.problem = line, value, problem
 
 
@@ -69,10 +70,11 @@ class Checker:
         path: what to call the place in messages.
         score_range: (lowest, highest) raw score; (0, 5) maps 4.0 to 0.8.
         on_error: ``raise`` at the first malformed row, or ``skip`` it and warn when finished.
+        advice: what to add, once, where a score is out of range.
     """
 
-    def __init__(self, path: str, score_range: tuple[float, float], on_error: OnError) -> None:
-        self.path, self.score_range, self.on_error = path, score_range, on_error
+    def __init__(self, path: str, score_range: tuple[float, float], on_error: OnError, advice: str = "") -> None:
+        self.path, self.score_range, self.on_error, self.advice = path, score_range, on_error, advice
         self.columns: Columns = {name: [] for name in COLUMNS}
         self.bad: list[MalformedRow] = []
 
@@ -83,20 +85,22 @@ class Checker:
             MalformedRow: the row is malformed and ``on_error`` is ``raise``.
         """
         try:
-            first, second = _text("sentence1", sentence1), _text("sentence2", sentence2)
+            for name, text in zip(COLUMNS, (sentence1, sentence2), strict=False):
+                if fault := fault_of(name, text):
+                    raise _Problem(fault[0], text, fault[1])
             value = _scaled(score, *self.score_range)
         except _Problem as problem:
             self.reject(line, *problem.args)
             return
-        for name, item in zip(COLUMNS, (first, second, value), strict=True):
+        for name, item in zip(COLUMNS, (sentence1, sentence2, value), strict=True):
             self.columns[name].append(item)
 
     def reject(self, line: int, problem: str, value: object, expected: str) -> None:
         """Raise for a malformed row, or remember it."""
-        error = MalformedRow(self.path, line, problem, value, expected)
         if self.on_error == "raise":
-            raise error from None
-        self.bad.append(error)
+            advice = self.advice if problem == OUT_OF_RANGE else ""
+            raise MalformedRow(self.path, line, problem, value, expected + advice) from None
+        self.bad.append(MalformedRow(self.path, line, problem, value, expected))
 
     def finish(self) -> Columns:
         """What was collected; warns of what was skipped.
@@ -107,6 +111,7 @@ class Checker:
         kept, skipped = len(self.columns["score"]), len(self.bad)
         listed = "; ".join(f"line {error.line} ({error.problem})" for error in self.bad[:SHOWN])
         more = f"; and {skipped - SHOWN} more" if skipped > SHOWN else ""
+        more += self.advice if any(error.problem == OUT_OF_RANGE for error in self.bad) else ""
         if not kept:
             raise MalformedFile(
                 self.path, f"all {skipped} rows are malformed: {listed}{more}" if skipped else "no rows"
@@ -115,14 +120,6 @@ class Checker:
             message = f"{self.path}: skipped {skipped} of {kept + skipped} rows: {listed}{more}"
             warnings.warn(message, SkippedRowsWarning, stacklevel=3)  # who called load_pairs
         return self.columns
-
-
-def _text(name: str, text: object) -> str:
-    if not isinstance(text, str):
-        raise _Problem(f"{name} is not a text", text, "a text")
-    if not text or text.isspace():
-        raise _Problem(f"empty {name}", text, "a text that is not only white space")
-    return text
 
 
 @lru_cache(maxsize=4096)
@@ -139,11 +136,13 @@ def _scaled(score: object, low: float, high: float) -> float:
     if not math.isfinite(value):
         raise _Problem("score is NaN" if math.isnan(value) else "score is infinite", score, expected)
     if not low <= value <= high:
-        raise _Problem("score out of range", score, expected)
+        raise _Problem(OUT_OF_RANGE, score, expected)
     return (value - low) / (high - low)
 
 
-def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True) -> Checker:
+def check_file(
+    path: Path, score_range: tuple[float, float], on_error: OnError, *, header: bool = True, advice: str = ""
+) -> Checker:
     """Read one file, its good rows into ``columns`` and, unless they are errors, the malformed ones into ``bad``.
 
     Args:
@@ -151,6 +150,7 @@ def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, 
         score_range: (lowest, highest) score the file may hold.
         on_error: what to do with malformed rows. A file that is malformed as a whole is always an error.
         header: whether the first line names the columns; else they are sentence1, sentence2, score.
+        advice: as for `Checker`.
 
     Raises:
         MalformedRow: wrong number of fields, empty text, a score that is no finite number in range, not UTF-8.
@@ -162,7 +162,7 @@ def check_file(path: Path, score_range: tuple[float, float], on_error: OnError, 
         _, first = next(rows)
         names = [name.strip() for name in first]
     a, b, c = _positions(path, names)
-    checker = Checker(str(path), score_range, on_error)
+    checker = Checker(str(path), score_range, on_error, advice)
     for line, fields in rows:
         if wrong := next(filter(None, map(undecoded, fields)), None):
             checker.reject(line, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")

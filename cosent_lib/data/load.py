@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosent_lib.data import corpus
-from cosent_lib.data.files import Checker, OnError, check_file
+from cosent_lib.data.files import RANGE_ADVICE, Checker, OnError, check_file
 from cosent_lib.data.hub import from_hub
 from cosent_lib.data.tasks import FULL, TASKS, VARIABLE, DataUnavailable, Task
 
@@ -189,7 +189,8 @@ def _from_own(
     low, high = (0.0, 1.0) if score_range is None else score_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"score_range is {score_range!r}; expected (lowest, highest), finite and in this order")
-    return check_file(path, (float(low), float(high)), on_error), f"csv {path.name}"
+    advice = RANGE_ADVICE if score_range is None else ""
+    return check_file(path, (float(low), float(high)), on_error, advice=advice), f"csv {path.name}"
 
 
 def _own_file(place: str, split: str) -> Path:

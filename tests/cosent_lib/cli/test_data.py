@@ -8,6 +8,7 @@ import pytest
 
 from cosent_lib.data.columns import COLUMNS
 from cosent_lib.data.load import load_pairs
+from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.metrics import spearman_ceiling
 from cosent_lib.evaluation.report import Overlap, advice, overlap, share_without_order, summarise
 
@@ -111,7 +112,7 @@ def test_check_lists_malformed_rows_and_ends_with_two(call, tmp_path):
     assert (code, err) == (2, "")
     assert out.splitlines()[:4] == [
         f"{path}: 5 rows, 3 malformed",
-        "  line 3: empty sentence1: got '', expected a text that is not only white space",
+        "  line 3: sentence1 is empty: got '', expected a text that is not only white space or invisible characters",
         "  line 4: score is not a number: got 'many', expected a number from 0 to 5",
         "  line 5: 2 fields: got 'e\\t2', expected 3 (sentence1, sentence2, score)",
     ]
@@ -144,6 +145,29 @@ def test_check_of_a_folder_checks_each_split(call, tmp_path):
     assert "test.tsv: 2 rows, 1 malformed" in out
     assert "for example --score-range 0,5" in out
     assert "test in train  1 " in out
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "scale", "data"])
+def test_scores_of_another_range_are_told_of_the_option_by_every_command(call, tmp_path, command):
+    for split in ("train", "validation", "test"):
+        write(tmp_path / f"{split}.tsv", ("a", "b", 4), ("c", "d", 0))
+    task = f"csv:{tmp_path}"
+    encoder = tmp_path / "encoder"
+    load_encoder("static", ["a b c d"]).save(encoder)
+    words = {"train": [task, "--output", tmp_path / "run"], "data": [task]}.get(command, [encoder, task])
+    code, _, err = call(command, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "line 2: score out of range: got '4', expected a number from 0 to 1; " in err
+    assert "on the command line --score-range" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_says_of_ranges_once(call, tmp_path):
+    code, out, _ = call(
+        "data", "check", write(tmp_path / "my.tsv", *(("a", str(i), 5) for i in range(9)), ("c", "d", 0))
+    )
+    assert (code, out.count("--score-range")) == (2, 1)
+    assert "line 2: score out of range: got '5', expected a number from 0 to 1\n" in out
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ BAD = {
     "one field": ("word", "1 field", "word", "expected 3"),
     "too many": ("a\tb\t1\t2", "4 fields", "a\tb\t1\t2", "expected 3"),
     "empty line": ("", "1 field", "", "expected 3"),
-    "empty first": ("\tb\t1", "empty sentence1", "", "expected a text"),
-    "blank second": ("a\t \u3000\t1", "empty sentence2", " \u3000", "expected a text that is not only white space"),
+    "empty first": ("\tb\t1", "sentence1 is empty", "", "expected a text"),
+    "blank second": ("a\t \u3000\t1", "sentence2 is empty", " \u3000", "expected a text that is not only white space"),
     "no number": ("a\tb\tyes", "score is not a number", "yes", "expected a number from 0 to 1"),
     "no score": ("a\tb\t", "score is not a number", "", "expected a number from 0 to 1"),
     "underscore": ("a\tb\t0_1", "score is not a number", "0_1", "expected a number"),
@@ -132,7 +132,7 @@ def test_skip_says_how_many_and_which(tmp_path):
     listed = [f"line {3 + i} ({problem})" for i, (_, problem, *_) in enumerate(BAD.values())]
     assert all(text in message for text in listed[:10])
     assert not any(text in message for text in listed[10:])
-    assert message.endswith(f"and {len(bad) - 10} more")
+    assert f"; and {len(bad) - 10} more; another range is told by score_range=(lowest, highest)" in message
     assert caught[0].filename == __file__  # the warning points at who loads, not into the library
 
 
@@ -191,3 +191,38 @@ def test_malformed_file_is_an_error_whatever_on_error_says(tmp_path, kind, on_er
         load(path, on_error=on_error)
     assert str(caught.value).startswith(f"{path}: ")
     assert not isinstance(caught.value, MalformedRow)
+
+
+# ---------------------------------------------------------------------------------- scores that need to be told a range
+
+TELLS = "score_range=(lowest, highest), on the command line --score-range"
+
+
+@pytest.mark.parametrize("score", ["4", "-1", "5", "100"])
+@pytest.mark.parametrize("name", ["p.tsv", "p.csv.gz"])
+def test_a_score_of_another_range_is_told_how_ranges_are_given(tmp_path, name, score):
+    content = f"{HEADER}{GOOD}a\tb\t{score}\n".replace("\t", "," if "csv" in name else "\t").encode()
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(
+        MalformedRow, match=r"line 3: score out of range: got '.*', expected a number from 0 to 1; "
+    ) as e:
+        load(path)
+    assert TELLS in str(e.value)
+    with pytest.warns(SkippedRowsWarning) as caught:
+        load(path, on_error="skip")
+    assert str(caught[0].message).count(TELLS) == 1
+
+
+def test_who_gave_a_range_or_cannot_give_one_is_not_told_how(tmp_path, monkeypatch):
+    path = write(tmp_path / "lcqmc" / "test.tsv", f"{HEADER}{GOOD}a\tb\t7\n")
+    with pytest.raises(MalformedRow, match=r"expected a number from 0 to 5$"):
+        load(path, score_range=(0, 5))
+    monkeypatch.setenv("COSENT_DATA_DIR", str(tmp_path))
+    with pytest.raises(MalformedRow, match=r"expected a number from 0 to 1$"):
+        load_pairs("lcqmc", "test")
+
+
+def test_another_fault_than_the_range_says_nothing_of_ranges(tmp_path):
+    path = write(tmp_path / "p.tsv", f"{HEADER}{GOOD}a\tb\tmany\n")
+    with pytest.raises(MalformedRow, match=r"score is not a number: got 'many', expected a number from 0 to 1$"):
+        load(path)

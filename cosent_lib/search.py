@@ -1,23 +1,27 @@
-"""Files of texts → files of vectors, and exact search in them; neither file needs to fit into memory."""
+"""Files of texts → files of vectors, and exact search in them; neither file needs to fit into memory.
+
+Beside its vectors, ``v.npy``, `encode_file` leaves ``v.npy.json``: which encoder and which texts they are of.
+"""
 
 import hashlib
-import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from cosent_lib.data.files import MalformedFile, MalformedRow, kind_of, lines_of, rows_of, undecoded
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.texts import TextsCutWarning, check_text, fault_of, warn_of_cut
+from cosent_lib.vectors import beside, blocks, check_vectors, said_of, write_beside
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
-SEARCHED = 8192  # vectors compared with the query at once
 
 
 def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
@@ -38,8 +42,8 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
     for number, text in lines_of(path) if column is None else _column(path, column):
         if wrong := undecoded(text):
             raise MalformedRow(str(path), number, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")
-        if not text or text.isspace():
-            raise MalformedRow(str(path), number, "empty text", text, "a text that is not only white space")
+        if fault := fault_of("the text", text):
+            raise MalformedRow(str(path), number, fault[0], text, fault[1])
         yield text
 
 
@@ -75,10 +79,11 @@ def encode_file(
 ) -> tuple[int, int]:
     """Encode a file of texts (`read_texts`) into an ``.npy`` file of vectors ``[texts, dim]``, in the file's order.
 
-    The file is read twice: once to check and count every text, once to encode. Vectors are appended to
+    The file is read twice: once to check and count every text, once to encode. A `TextsCutWarning` says after the first
+    reading how many texts the encoder cuts. Vectors are appended to
     ``OUTPUT.KEY.part``, renamed at the end; KEY is a hash of texts, encoder and options, so that ``resume`` continues
     only what is the same, and ends with the same bytes (on the same machine). Not through a memory map: on a full disk
-    that would end in a bus error.
+    that would end in a bus error. ``OUTPUT.json`` then says what the vectors are of, for `search_file`.
 
     Returns:
         How many vectors, and how many of them are zero (an encoder that knows nothing in the text).
@@ -88,29 +93,87 @@ def encode_file(
             (or, with ``resume``, nothing, or another), a vector that is not finite in ``dtype``.
         OSError: writing failed; ``resume`` goes on once it can.
     """
-    if output.exists():
-        raise ValueError(f"{output} exists; delete it or name another output")
-    options, kind = (batch_size, normalize, dtype), np.dtype(dtype)
-    if (left := unfinished(output)) and not resume:
-        raise ValueError(f"{left[0]} was left by an interrupted run: go on with --resume, or delete it")
-    rows, key = _counted(encoder, read_texts(texts, column), repr(options), progress)
-    if not rows:
+    left, options = unfinished(output), (batch_size, normalize, dtype)
+    _check_output(output, left, resume)
+    found = _checked(encoder, read_texts(texts, column), batch_size * CHUNK, progress)
+    if not found.rows:
         raise MalformedFile(str(texts), "no texts")
+    kind = np.dtype(dtype)
+    key = hashlib.sha256(f"{options} {encoder.fingerprint()} {found.digest}".encode()).hexdigest()[:12]
     part = output.with_name(f"{output.name}.{key}.part")
     if resume and part not in left:
         there = f"{left[0]} is of other texts, another encoder or other options" if left else "no unfinished file"
         raise ValueError(f"{output}: nothing to resume: {there}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    needed = rows * encoder.dim * kind.itemsize - (part.stat().st_size if resume else 0)
+    needed = found.rows * encoder.dim * kind.itemsize - (part.stat().st_size if resume else 0)
     if needed > (free := shutil.disk_usage(output.parent).free):
         raise ValueError(f"{output} needs {needed / 1e6:.3g} MB more; its disk has {free / 1e6:.3g} MB")
-    with part.open("r+b" if resume else "xb") as file:
+    warn_of_cut(encoder, found.cut, found.rows)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TextsCutWarning)  # said
+            _write(encoder, part, read_texts(texts, column), found.rows, options, progress)
+    except ValueError:  # of the texts or their vectors: no resumption could finish it
+        part.unlink(missing_ok=True)
+        raise
+    zero = sum(int((~block.any(axis=1)).sum()) for _, block in blocks(part))
+    write_beside(encoder, part, output, {"texts": found.digest, "normalized": normalize})
+    part.replace(output)
+    return found.rows, zero
+
+
+def _check_output(output: Path, left: Sequence[Path], resume: bool) -> None:
+    """Refuse what would be replaced or left lying."""
+    if output.exists():
+        raise ValueError(f"{output} exists; delete it or name another output")
+    if beside(output).exists():
+        said_of(output)  # raises unless it is one of ours, left when its vectors were deleted
+    if left and not resume:
+        raise ValueError(f"{left[0]} was left by an interrupted run: go on with --resume, or delete it")
+
+
+class _Texts(NamedTuple):
+    """What is known of a file of texts before any is encoded."""
+
+    rows: int
+    cut: int  # longer than the encoder reads
+    digest: str
+
+
+def _checked(encoder: SentenceEncoder, texts: Iterator[str], size: int, progress: bool) -> _Texts:
+    """Check, count and digest every text."""
+    rows, cut, digest = 0, 0, hashlib.sha256()
+    waiting = iter(tqdm(texts, desc="check", unit="text", delay=1, disable=not progress))
+    while chunk := list(islice(waiting, size)):
+        cut += encoder.count_cut(chunk)
+        rows += len(chunk)
+        for text in chunk:
+            _add(digest, text)
+    return _Texts(rows, cut, digest.hexdigest())
+
+
+def _add(digest: Any, text: str) -> None:
+    """Add a text to a digest of texts in their order; its length says where it ends."""
+    digest.update(f"{len(text)} {text}".encode())
+
+
+def _write(
+    encoder: SentenceEncoder,
+    part: Path,
+    texts: Iterator[str],
+    rows: int,
+    options: tuple[int, bool, str],
+    progress: bool,
+) -> None:
+    """Encode what ``part`` lacks yet, whole chunks of ``options[0] * CHUNK`` texts at a time."""
+    kind, size = np.dtype(options[2]), options[0] * CHUNK
+    with part.open("r+b" if part.exists() else "xb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, encoder.dim)}
         np.lib.format.write_array_header_1_0(file, header)
-        start, size, width = file.tell(), batch_size * CHUNK, encoder.dim * kind.itemsize
+        start, width = file.tell(), encoder.dim * kind.itemsize
         done = (file.seek(0, os.SEEK_END) - start) // (width * size) * size  # whole chunks only
         file.truncate(file.seek(start + done * width))
-        waiting = islice(read_texts(texts, column), done, None)
+        waiting = islice(texts, done, None)
         with tqdm(total=rows, initial=done, desc="encode", unit="text", disable=not progress) as bar:
             while chunk := list(islice(waiting, size)):
                 file.write(_vectors(encoder, chunk, *options).data)
@@ -118,21 +181,7 @@ def encode_file(
                 done += len(chunk)
         os.fsync(file.fileno())
     if done != rows:
-        raise ValueError(f"{texts} changed while it was encoded: {rows} texts, then {done}; delete {part}")
-    zero = sum(int((~block.any(axis=1)).sum()) for _, block in _blocks(part))
-    part.replace(output)
-    return rows, zero
-
-
-def _counted(encoder: SentenceEncoder, texts: Iterator[str], options: str, progress: bool) -> tuple[int, str]:
-    """Check every text; return their number and a hash of texts, encoder and options."""
-    rows, digest = 0, hashlib.sha256(f"{options} {json.dumps(encoder.settings())}".encode())
-    for tensor in encoder.state_dict().values():
-        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    for text in tqdm(texts, desc="check", unit="text", delay=1, disable=not progress):
-        digest.update(f"{text}\n".encode())
-        rows += 1
-    return rows, digest.hexdigest()[:12]
+        raise ValueError(f"the file of texts changed while it was encoded: {rows} texts, then {done}; begin again")
 
 
 def _vectors(
@@ -149,43 +198,52 @@ def _vectors(
     return written
 
 
-def _blocks(path: Path) -> Iterator[tuple[int, NDArray[np.floating]]]:
-    """Yield the vectors of an ``.npy`` file in float64, and the number of the first of each block."""
-    try:
-        stored = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path} is not a whole .npy file: {error}") from error
-    if stored.ndim != 2 or stored.dtype.kind != "f":
-        raise ValueError(f"{path} holds {stored.dtype} {list(stored.shape)}; expected floats [texts, dim]")
-    for start in range(0, len(stored), SEARCHED):  # mapped afresh: pages of one map would add up in memory
-        yield start, np.lib.format.open_memmap(path, mode="r")[start : start + SEARCHED].astype(np.float64)
-
-
 def search_file(
-    encoder: SentenceEncoder, vectors: Path, texts: Path, query: str, *, column: str | None = None, k: int = 5
+    encoder: SentenceEncoder,
+    vectors: Path,
+    texts: Path,
+    query: str,
+    *,
+    column: str | None = None,
+    k: int = 5,
+    unchecked: bool = False,
 ) -> list[tuple[float, str]]:
     """Cosine and text of the ``k`` vectors nearest to the query's; exact, equal cosines in the file's order.
 
+    What `encode_file` wrote beside the vectors must name this very encoder and these texts in this order. With
+    ``unchecked``, vectors without that file are searched too.
+
     Raises:
-        ValueError: vectors that are no ``[n, encoder.dim]`` finite floats, another number of texts than of vectors
-            (or what `read_texts` raises), a query without a vector.
+        ValueError: vectors that are no ``[n, encoder.dim]`` finite floats, of another encoder or without a word of
+            whose they are, other texts than were encoded (or what `read_texts` raises), a query without a vector.
     """
+    check_text("the query", query)
+    digest = check_vectors(encoder, vectors, unchecked)
     wanted = encoder.encode([query])[0].numpy().astype(np.float64)
-    if not (length := np.linalg.norm(wanted)):
+    if not np.linalg.norm(wanted):
         raise ValueError(f"the encoder knows nothing in the query {query!r}: its vector is zero")
-    rows, cosines, total = np.empty(0, dtype=np.int64), np.empty(0), 0
-    for total, block in _blocks(vectors):
-        if block.shape[1] != encoder.dim or not np.isfinite(block).all():
-            raise ValueError(f"{vectors}: expected finite vectors of {encoder.dim} numbers, got {block.shape[1]}")
-        lengths = np.linalg.norm(block, axis=1) * length
-        cosines = np.append(cosines, block @ wanted / np.where(lengths == 0, 1, lengths))
-        rows = np.append(rows, np.arange(total, total + len(block)))
-        best = np.lexsort((rows, -cosines))[:k]
-        rows, cosines, total = rows[best], cosines[best], total + len(block)
-    hits, count = dict.fromkeys(rows.tolist(), ""), 0
+    rows, cosines, total = _nearest(vectors, wanted, k)
+    hits, count, read = dict.fromkeys(rows.tolist(), ""), 0, hashlib.sha256()
     for count, text in enumerate(read_texts(texts, column), start=1):
+        _add(read, text)
         if count - 1 in hits:
             hits[count - 1] = text
     if count != total:
         raise ValueError(f"{texts} has {count} texts, {vectors} {total} vectors; expected the file that was encoded")
+    if digest not in (None, read.hexdigest()):
+        raise ValueError(f"{texts} does not hold the texts of {vectors} in their order; expected the file as encoded")
     return list(zip(cosines.tolist(), hits.values(), strict=True))
+
+
+def _nearest(vectors: Path, wanted: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+    """Rows and cosines of the ``k`` vectors nearest to ``wanted``, and how many vectors there are."""
+    rows, cosines, total = np.empty(0, dtype=np.int64), np.empty(0), 0
+    for total, block in blocks(vectors):
+        if block.shape[1] != wanted.size or not np.isfinite(block).all():
+            raise ValueError(f"{vectors}: expected finite vectors of {wanted.size} numbers, got {block.shape[1]}")
+        lengths = np.linalg.norm(block, axis=1) * np.linalg.norm(wanted)
+        cosines = np.append(cosines, block @ wanted / np.where(lengths == 0, 1, lengths))
+        rows = np.append(rows, np.arange(total, total + len(block)))
+        best = np.lexsort((rows, -cosines))[:k]
+        rows, cosines, total = rows[best], cosines[best], total + len(block)
+    return rows, cosines, total

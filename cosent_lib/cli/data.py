@@ -63,6 +63,9 @@ def show(
 def check(
     file: Annotated[Path, typer.Argument(help="Your .tsv or .csv (or .gz of it), or a folder of SPLIT.tsv.")],
     score_range: RangeOption = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Say how many texts it would cut: minilm, small, a folder or a hub id.")
+    ] = None,
 ) -> None:
     """Check every row of your own file, or of each split of a folder (exit code 2 for malformed rows)."""
     from cosent_lib.data.load import check_own
@@ -81,6 +84,7 @@ def check(
     typer.echo()
     if good := {split: checker.columns for split, checker in checked.items() if checker.columns["score"]}:
         _show(good, advise=True)
+        _show_cut(encoder, good)
     if any(checker.bad for checker in checked.values()):
         raise typer.Exit(2)
 
@@ -96,6 +100,24 @@ def _show(splits: Mapping[str, Pairs], advise: bool = False) -> None:
     typer.echo("\n" + WORDS)
     for split, summary in summaries.items() if advise else ():
         typer.echo("\n" + "\n".join([f"{split}:", *(f"- {line}" for line in advice(summary))]))
+
+
+def _show_cut(name: str | None, splits: Mapping[str, Pairs]) -> None:
+    """Say of each split how many texts the encoder cuts; a fresh one has its vocabulary from the first split."""
+    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.texts import words_for_cut
+
+    if name is None:
+        return
+    distinct = {
+        split: list(dict.fromkeys([*pairs["sentence1"], *pairs["sentence2"]])) for split, pairs in splits.items()
+    }
+    encoder = load_encoder(name, next(iter(distinct.values())))
+    typer.echo()
+    for split, texts in distinct.items():
+        cut = encoder.count_cut(texts)
+        whole = f"{name} reads all {len(texts)} distinct texts whole"
+        typer.echo(f"{split}: {words_for_cut(encoder, cut, len(texts), 'distinct texts') if cut else whole}")
 
 
 def _summary_lines(summaries: Mapping[str, Summary]) -> list[list[str]]:

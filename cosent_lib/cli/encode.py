@@ -33,7 +33,10 @@ def encode(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted call left.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
-    """Turn a file of texts into a file of vectors; both may be larger than memory. Every text is checked first."""
+    """Turn a file of texts into a file of vectors; both may be larger than memory. Every text is checked first.
+
+    Beside the vectors stands OUTPUT.json, which says what encoder and texts they are of; search asks for it.
+    """
     from cosent_lib.search import encode_file, unfinished
     from cosent_lib.training.errors import is_out_of_memory
 
@@ -53,7 +56,8 @@ def encode(
         left = "".join(f"delete {part.name} and " for part in unfinished(output))
         advice = f"{left}call again with a smaller --batch-size than {batch_size}"
         raise ValueError(f"out of memory while encoding: {advice}") from error
-    typer.echo(f"saved: {output} ({rows} vectors, {dtype}{', length 1' if normalize else ''})")
+    length = ", length 1" if normalize else ""
+    typer.echo(f"saved: {output} ({rows} vectors, {dtype}{length}), and what they are of in {output.name}.json")
     if zero:
         typer.echo(f"{zero} of them are zero: the encoder knows nothing in these texts", err=True)
 
@@ -66,11 +70,14 @@ def search(
     query: Annotated[str, typer.Argument(help="Any text.")],
     k: Annotated[int, typer.Option(min=1, help="How many to show.")] = 5,
     column: ColumnOption = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Search vectors, too, that nothing says the encoder and texts of.")
+    ] = False,
 ) -> None:
     """Show the texts whose vectors have the largest cosine with the query's; exact, vector by vector."""
     from cosent_lib.search import search_file
 
-    hits = search_file(_loaded(encoder), vectors, texts, query, column=column, k=k)
+    hits = search_file(_loaded(encoder), vectors, texts, query, column=column, k=k, unchecked=unchecked)
     rows = [[str(rank), f"{cosine:.4f}", " ".join(text.split())] for rank, (cosine, text) in enumerate(hits, start=1)]
     typer.echo(aligned([["rank", "cosine", "text"], *rows]))
 

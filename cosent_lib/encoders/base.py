@@ -1,8 +1,8 @@
 """What every sentence encoder offers, and how one is written to a folder and read back."""
 
+import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from cosent_lib.errors import CosentError
 from cosent_lib.files import replacing_folder
+from cosent_lib.texts import check_text, fault_of, warn_of_cut
 from cosent_lib.version import __version__
 
 FORMAT = "cosent_lib.encoder"
@@ -47,16 +48,14 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
     """The texts as a list.
 
     Raises:
-        ValueError: one is not a string or shows nothing; names the first such position.
+        ValueError: one is no text (`fault_of`); names the first such position.
     """
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
     listed = list(texts)
     for position, text in enumerate(listed):
-        if not isinstance(text, str):
-            raise ValueError(f"texts[{position}] is {text!r} ({type(text).__name__}); expected a string")
-        if all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text):  # controls, zero-width signs
-            raise ValueError(f"texts[{position}] is {text!r}; expected a text that is not empty")
+        if fault_of("text", text):
+            check_text(f"texts[{position}]", text)
     return listed
 
 
@@ -97,6 +96,25 @@ class SentenceEncoder(nn.Module):
         """What the encoder is, as JSON-able values, for records."""
         raise NotImplementedError
 
+    def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
+        """How many texts are longer than the encoder reads; none, unless a subclass has a limit.
+
+        ``token_ids``, what ``tokenize`` made of them, saves doing so again.
+        """
+        return 0
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides a vector, so that vectors can tell their encoder: weights, vocabulary, settings.
+
+        Where the encoder came from and what it is called are left out.
+        """
+        deciding = {key: value for key, value in self.settings().items() if key not in ("name", "source", "seed")}
+        read = json.dumps([deciding, getattr(self, "vocabulary", None)], sort_keys=True)
+        digest = hashlib.sha256(read.encode())
+        for tensor in self.state_dict().values():
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
     def forward(self, texts: Sequence[str]) -> Tensor:
         """``embed(tokenize(texts))``: vectors ``[n, dim]`` with gradient."""
         return self.embed(self.tokenize(texts))
@@ -106,7 +124,8 @@ class SentenceEncoder(nn.Module):
         """Vectors ``[n, dim]`` on the CPU, float32, without gradient and in eval mode.
 
         Texts are encoded in order of length, so that a batch holds little padding, and given back in the
-        order they came in; train or eval mode is afterwards what it was.
+        order they came in; train or eval mode is afterwards what it was. Texts longer than the encoder reads are cut,
+        and a `TextsCutWarning` says how many.
 
         Args:
             texts: none of them empty.
@@ -124,6 +143,7 @@ class SentenceEncoder(nn.Module):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected at least 1")
         token_ids = self.tokenize(texts)
+        warn_of_cut(self, self.count_cut(texts, token_ids), len(token_ids), stacklevel=3)  # one is no_grad's
         order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
         vectors = torch.empty(len(token_ids), self.dim)
         with _evaluating(self), tqdm(total=len(order), desc="encode", unit="text", disable=not progress) as bar:

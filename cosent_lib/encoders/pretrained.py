@@ -29,6 +29,7 @@ MINILM_SHA256 = {
 }
 MINILM_OTHER_FILES = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 DEFAULT_MAX_LENGTH = 128
+IDS_ONLY = {"return_attention_mask": False, "return_token_type_ids": False}
 # Model types that give the same vectors from `inputs_embeds` as from `input_ids` (tested one by one). Others, which
 # may scale, mask or renumber by the ids, get the ids and pay one gradient of the embedding table for each bucket.
 SHARED_LOOKUP = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet")
@@ -85,12 +86,23 @@ class TransformerEncoder(SentenceEncoder):
         texts = checked_texts(texts)
         if not texts:
             return []
-        wanted = {"return_attention_mask": False, "return_token_type_ids": False}
-        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length, **wanted)["input_ids"]
+        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length, **IDS_ONLY)["input_ids"]
         for position, ids in enumerate(token_ids):
             if not ids:
                 raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
         return token_ids
+
+    def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
+        """How many texts have more tokens than ``max_length``."""
+        token_ids = self.tokenize(texts) if token_ids is None else token_ids
+        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.max_length]
+        whole = self.tokenizer(full, verbose=False, **IDS_ONLY)["input_ids"] if full else []
+        return sum(len(ids) > self.max_length for ids in whole)
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The tokenizer's pieces and their numbers."""
+        return self.tokenizer.get_vocab()
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """Vectors ``[n, dim]`` with gradient, in the order given; each must hold at least one token.

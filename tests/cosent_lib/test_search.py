@@ -1,7 +1,9 @@
 """The commands encode and search: files of any size, every mistake named before the first vector, exact results."""
 
+import copy
 import csv
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -13,17 +15,20 @@ import pytest
 import torch
 
 from cosent_lib import search as encoding
+from cosent_lib import vectors as stored_vectors
 from cosent_lib.cli import main as cli
 from cosent_lib.data.files import MalformedFile, MalformedRow
+from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.search import encode_file, read_texts, search_file, unfinished
+from cosent_lib.texts import TextsCutWarning
 
 WORDS = ["cancel", "renew", "gym", "loan", "ticket", "my", "the", "please", "today", "online", "重", "新"]
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join(RNG.choice(WORDS, size=RNG.integers(1, 12))) for _ in range(203)]
 
 
-class Counting(torch.nn.Module):
+class Counting(SentenceEncoder):
     """Stands for an encoder: a text's vector is made of its bytes; remembers how many texts a call had."""
 
     dim, name = 256, "counting"
@@ -58,7 +63,7 @@ def folder(static, tmp_path_factory):
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(encoding, "CHUNK", 2)
-    monkeypatch.setattr(encoding, "SEARCHED", 7)
+    monkeypatch.setattr(stored_vectors, "SEARCHED", 7)
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_file_holds_what_encode_gives(call, folder, static, texts, tmp_path, sma
     found = np.load(tmp_path / "new" / "v.npy")
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, static.encode(TEXTS).numpy())
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["v.npy"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["v.npy", "v.npy.json"]
 
 
 def test_transformer_too_though_its_batches_are_padded_otherwise(texts, tmp_path, small_chunks):
@@ -113,7 +118,7 @@ def test_zero_vectors_stay_zero_and_are_counted(call, folder, tmp_path):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """20,000 texts of 2 kB: 40 MB of text, 20 MB of vectors, of which 2 + 2 MB may be there at a time."""
-    monkeypatch.setattr(encoding, "SEARCHED", 512)
+    monkeypatch.setattr(stored_vectors, "SEARCHED", 512)
     large = tmp_path / "large.txt"
     with large.open("w") as file:
         file.writelines(f"{number} {'x' * 2000}\n" for number in range(20_000))
@@ -131,17 +136,17 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
 
 
 def test_file_that_changes_between_the_two_readings(tmp_path, texts, monkeypatch):
-    counted = encoding._counted
+    checked = encoding._checked
 
     def then_cut(*arguments):
-        result = counted(*arguments)
+        result = checked(*arguments)
         write(texts, TEXTS[:100])
         return result
 
-    monkeypatch.setattr(encoding, "_counted", then_cut)
+    monkeypatch.setattr(encoding, "_checked", then_cut)
     with pytest.raises(ValueError, match=r"changed while it was encoded: 203 texts, then 100"):
         encode_file(Counting(4), texts, tmp_path / "v.npy")
-    assert not (tmp_path / "v.npy").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]  # nothing that no resumption could finish
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
@@ -152,6 +157,7 @@ def test_vector_that_is_not_finite_names_its_text(texts, tmp_path, monkeypatch, 
     monkeypatch.setattr(encoder, "encode", lambda *_: vectors)
     with pytest.raises(ValueError, match=f"{TEXTS[42]}.* is not finite in {dtype}"):
         encode_file(encoder, texts, tmp_path / "v.npy", dtype=dtype)
+    assert unfinished(tmp_path / "v.npy") == []
 
 
 # --------------------------------------------------------------------------------------------------- resume
@@ -294,12 +300,12 @@ def test_columns_of_tables(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("t.txt", b"one\n\nthree\n", None, r"t\.txt: line 2: empty text"),
-        ("t.txt", b"one\ntwo\n \t\n", None, r"line 3: empty text: got ' \\t'"),
+        ("t.txt", b"one\n\nthree\n", None, r"t\.txt: line 2: the text is empty"),
+        ("t.txt", b"one\ntwo\n \t\n", None, r"line 3: the text is empty: got ' \\t'"),
         ("t.txt", b"one\nM\xfcnchen\n", None, r"line 2: bytes that are not UTF-8: got b'M\\xfcnchen"),
         ("t.txt", "one\ntwo\n".encode("utf-16"), None, r"the text is UTF-16; save it as UTF-8"),
-        ("t.txt", gzip.compress(b"one\n"), None, r"gzip-compressed but not named \.gz"),
-        ("t.txt.gz", gzip.compress(b"one\n" * 99)[:-5], None, r"not a whole gzip file"),
+        ("t.txt", gzip.compress(b"one\n", mtime=0), None, r"gzip-compressed but not named \.gz"),
+        ("t.txt.gz", gzip.compress(b"one\n" * 99, mtime=0)[:-5], None, r"not a whole gzip file"),
         ("t.txt.gz", b"one\n", None, r"not a whole gzip file"),
         ("t.txt", b"", None, r"t\.txt: the file is empty"),
         ("t.txt", b"\n\r\n", None, r"t\.txt: the file is empty"),
@@ -308,7 +314,7 @@ def test_columns_of_tables(tmp_path):
         ("t.tsv", b"text\tid\none\t1\n", "texts", r"must name the column 'texts' once, it holds \['text', 'id'\]"),
         ("t.tsv", b"text\ttext\none\t1\n", "text", r"must name the column 'text' once"),
         ("t.tsv", b"text\tid\none\t1\ntwo\n", "text", r"line 3: 1 field\(s\): got 'two', expected 2 \(text, id\)"),
-        ("t.tsv", b"text\tid\n\t1\n", "text", r"line 2: empty text"),
+        ("t.tsv", b"text\tid\n\t1\n", "text", r"line 2: the text is empty"),
         ("t.tsv", b"text\tid\n\none\t1\n", "text", r"line 2: 1 field\(s\)"),
         ("t.tsv", b"text\tid\n", "text", r"no texts"),
         ("t.tsv", b"", "text", r"t\.tsv: the file is empty"),
@@ -371,6 +377,139 @@ def test_zero_vectors_have_cosine_zero(static, tmp_path):
     assert search_file(static, tmp_path / "v.npy", names, "gym") == [(pytest.approx(1), "gym"), (0, "xyzzy")]
 
 
+# ------------------------------------------------------------ vectors say which encoder and texts they are of
+
+
+def retrained(encoder):
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        next(other.parameters())[0, 0] += 1e-3
+    return other
+
+
+def test_vectors_are_searched_with_their_own_encoder_only(static, stored, texts):
+    other = load_encoder("static", TEXTS, dim=24, seed=1)  # of equal length, and it knows the same words
+    renamed = copy.deepcopy(static)
+    renamed.name = "another name"
+    assert search_file(renamed, stored, texts, "gym") == search_file(static, stored, texts, "gym")
+    for encoder in (other, retrained(static), load_encoder("static", TEXTS[:3], dim=24)):
+        for unchecked in (False, True):
+            with pytest.raises(
+                ValueError, match=r"v\.npy was made by another encoder than this one.*encode the texts ane"
+            ):
+                search_file(encoder, stored, texts, "gym", unchecked=unchecked)
+
+
+def test_one_vocabulary_in_another_order_is_another_encoder(static, stored, texts):
+    other = copy.deepcopy(static)
+    words = list(other.vocabulary)
+    other.vocabulary = {word: number for number, word in enumerate([words[1], words[0], *words[2:]])}
+    with pytest.raises(ValueError, match="another encoder"):
+        search_file(other, stored, texts, "gym")
+
+
+def test_what_a_transformer_does_with_its_tokens_is_part_of_it(texts, tmp_path):
+    encoder = load_encoder("small", TEXTS, dim=32, layers=1)
+    encode_file(encoder, write(tmp_path / "few.txt", TEXTS[:9]), tmp_path / "v.npy")
+    encoder.save(tmp_path / "moved")
+    assert search_file(load_encoder(str(tmp_path / "moved")), tmp_path / "v.npy", tmp_path / "few.txt", "gym")
+    for change in ({"pooling": "cls"}, {"max_length": 7}):
+        other = copy.deepcopy(encoder)
+        other.configure(**change)
+        with pytest.raises(ValueError, match="another encoder"):
+            search_file(other, tmp_path / "v.npy", tmp_path / "few.txt", "gym")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda texts: texts[::-1],
+        lambda texts: [texts[1], texts[0], *texts[2:]],
+        lambda texts: [*texts[:-1], "another text"],
+        lambda texts: [f"{texts[0]} ", *texts[1:]],
+    ],
+)
+def test_texts_in_another_order_or_other_texts_are_refused(static, stored, tmp_path, change):
+    other = write(tmp_path / "other.txt", change(TEXTS))
+    for unchecked in (False, True):
+        with pytest.raises(ValueError, match=r"other\.txt does not hold the texts of .*v\.npy in their order"):
+            search_file(static, stored, other, "gym", unchecked=unchecked)
+
+
+def test_a_line_break_within_a_text_is_no_other_text(static, tmp_path):
+    for name, rows in (("one", ["gym\nloan", "ticket"]), ("two", ["gym", "loan\nticket"])):
+        with (tmp_path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["text"], *([row] for row in rows)])
+    encode_file(static, tmp_path / "one.csv", tmp_path / "v.npy", column="text")
+    with pytest.raises(ValueError, match="in their order"):
+        search_file(static, tmp_path / "v.npy", tmp_path / "two.csv", "gym", column="text")
+
+
+def test_the_same_texts_in_another_kind_of_file_are_the_same(static, stored, tmp_path):
+    table = write(tmp_path / "t.tsv", ["id\ttext", *(f"{number}\t{text}" for number, text in enumerate(TEXTS))])
+    assert len(search_file(static, stored, table, "gym", column="text")) == 5
+
+
+def test_another_file_of_vectors_under_the_same_name_is_refused(static, stored, texts):
+    vectors = np.load(stored)
+    for other in (vectors[::-1], vectors[:-1], vectors.astype(np.float64), vectors[:, :-1], vectors + np.float32(1)):
+        np.save(stored, other)
+        with pytest.raises(ValueError, match=r"v\.npy is not the file that .*v\.npy\.json was written for"):
+            search_file(static, stored, texts, "gym")
+
+
+def test_vectors_that_nothing_is_known_of_are_searched_only_when_told(call, folder, static, stored, texts):
+    expected = search_file(static, stored, texts, "gym")
+    (stored.parent / "v.npy.json").unlink()
+    with pytest.raises(ValueError, match=r"v\.npy has no v\.npy\.json beside it.*unchecked=True \(--unchecked\)"):
+        search_file(static, stored, texts, "gym")
+    assert search_file(static, stored, texts, "gym", unchecked=True) == expected
+    assert call("search", folder, stored, texts, "gym")[0] == 2
+    assert call("search", folder, stored, texts, "gym", "--unchecked")[0] == 0
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "mine"}', '{"format": "cosent_lib.vectors"}'])
+def test_what_encode_did_not_write_is_neither_believed_nor_replaced(static, stored, texts, tmp_path, content):
+    for name in ("v.npy.json", "new.npy.json"):
+        (tmp_path / name).write_text(content)
+    for unchecked in (False, True):
+        with pytest.raises(ValueError, match=r"v\.npy\.json is (no JSON|not what encode writes)"):
+            search_file(static, stored, texts, "gym", unchecked=unchecked)
+    encoder = Counting(4)
+    with pytest.raises(ValueError, match=r"new\.npy\.json is (no JSON|not what encode writes)"):
+        encode_file(encoder, texts, tmp_path / "new.npy")
+    assert encoder.calls == []
+    assert (tmp_path / "new.npy.json").read_text() == content
+
+
+def test_what_deleted_vectors_left_is_replaced(static, stored, texts, tmp_path):
+    stored.unlink()
+    encode_file(retrained(static), texts, stored, dtype="float16", normalize=True)
+    said = json.loads((tmp_path / "v.npy.json").read_text())
+    assert (said["rows"], said["dim"], said["dtype"], said["normalized"]) == (203, 24, "float16", True)
+    assert search_file(retrained(static), stored, texts, "gym")
+
+
+# ---------------------------------------------------------------------------------------- texts that an encoder cuts
+
+
+def test_how_many_texts_are_cut_is_said_once_before_any_is_encoded(call, texts, tmp_path, small_chunks):
+    encoder = load_encoder("small", TEXTS, dim=32, layers=1, max_length=8)
+    whole = load_encoder("small", TEXTS, dim=32, layers=1)
+    cut = sum(len(ids) > 8 for ids in whole.tokenize(TEXTS))
+    assert 0 < cut < 203
+    encoder.save(tmp_path / "small")
+    words = ["encode", tmp_path / "small", texts, "--output", tmp_path / "v.npy", "--batch-size", 8, "--no-progress"]
+    code, _, err = call(*words)
+    message = f"{cut} of 203 texts are longer than the 8 tokens that 'small' reads; the rest of each is cut off"
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith(f"warning: {message}")
+    with pytest.warns(TextsCutWarning, match=message) as caught:
+        encode_file(encoder, texts, tmp_path / "again.npy", batch_size=8)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
 # ---------------------------------------------------------------------------------------------------- mistakes
 
 
@@ -392,14 +531,18 @@ def test_mistakes_take_one_line_and_exit_code_two(call, folder, stored, texts, t
         (["encode", folder, texts, *new, "--dtype", "int8"], "--dtype"),
         (["encode", folder, texts, *new, "--resume", "--no-progress"], "nothing to resume"),
         (["search", folder, stored, fewer, "gym"], "has 202 texts"),
-        (["search", folder, tmp_path / "wide.npy", texts, "gym"], "expected finite vectors of 24 numbers, got 25"),
+        (
+            ["search", folder, tmp_path / "wide.npy", texts, "gym", "--unchecked"],
+            "expected finite vectors of 24 numbers, got 25",
+        ),
         (["search", folder, tmp_path / "flat.npy", texts, "gym"], "holds float64 [203]"),
-        (["search", folder, tmp_path / "nan.npy", texts, "gym"], "expected finite vectors"),
+        (["search", folder, tmp_path / "nan.npy", texts, "gym", "--unchecked"], "expected finite vectors"),
         (["search", folder, tmp_path / "cut.npy", texts, "gym"], "is not a whole .npy file"),
         (["search", folder, texts, texts, "gym"], "is not a whole .npy file"),
-        (["search", folder, tmp_path / "none.npy", texts, "gym"], "none.npy"),
+        (["search", folder, tmp_path / "none.npy", texts, "gym"], "none.npy: no such file of vectors"),
+        (["search", folder, tmp_path / "wide.npy", texts, "gym"], "wide.npy has no wide.npy.json beside it"),
         (["search", folder, stored, texts, "xyzzy"], "knows nothing in the query 'xyzzy'"),
-        (["search", folder, stored, texts, " "], "expected a text that is not empty"),
+        (["search", folder, stored, texts, " "], "the query is empty: got ' '"),
         (["search", folder, stored, texts, "gym", "--k", 0], "--k"),
     ]:
         code, _, err = call(*words)

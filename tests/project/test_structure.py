@@ -18,13 +18,13 @@ ROOT = Path(cosent_lib.__file__).parents[1]
 HOUSES = ("cosent_lib", "cosent_book")
 # The rooms of cosent_lib from the top down: an import goes to a room further down, or stays in its room.
 ROOMS = (
-    "__main__", "cli", "runs", "training", "search", "evaluation", "data", "encoders", "losses", "ranking",
+    "__main__", "cli", "runs", "training", "search", "vectors", "evaluation", "data", "encoders", "losses", "ranking",
 )  # fmt: skip
-GROUND = ("errors", "files", "version")  # under all rooms; of these, none stands above another
+GROUND = ("errors", "files", "texts", "version")  # under all rooms; of these, none stands above another
 FORBIDDEN = {"cosent_book", "matplotlib", "seaborn"}  # cosent_lib does without
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "numpy", "accelerate", "tokenizers",
          "sentence_transformers", "matplotlib", "seaborn", "typer")  # fmt: skip
-LIBRARY_LINES = 6_800
+LIBRARY_LINES = 7_200
 
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

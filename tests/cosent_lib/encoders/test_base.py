@@ -63,12 +63,12 @@ def test_texts_may_be_a_column_of_a_table(encoder: SentenceEncoder) -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["rain", ""], r"texts\[1\] is ''; expected a text that is not empty"),
-        (["rain", "a", " \n"], r"texts\[2\] is ' \\n'"),
-        (["rain", "\u200b\ufeff \u200d"], r"texts\[1\] is '\\u200b\\ufeff \\u200d'; expected a text that is not empty"),
-        (["\x08"], r"texts\[0\] is '\\x08'"),
-        (["rain", None], r"texts\[1\] is None \(NoneType\); expected a string"),
-        ([float("nan")], r"texts\[0\] is nan \(float\); expected a string"),
+        (["rain", ""], r"texts\[1\] is empty: got '', expected a text that is not only white space"),
+        (["rain", "a", " \n"], r"texts\[2\] is empty: got ' \\n'"),
+        (["rain", "\u200b\ufeff \u200d"], r"texts\[1\] is empty: got '\\u200b\\ufeff \\u200d', expected"),
+        (["\x08"], r"texts\[0\] is empty: got '\\x08'"),
+        (["rain", None], r"texts\[1\] is not a text: got None, expected a text"),
+        ([float("nan")], r"texts\[0\] is not a text: got nan"),
         ("rain", r"texts is one string \('rain'\); pass a list"),
     ],
 )

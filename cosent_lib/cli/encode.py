@@ -62,7 +62,7 @@ def encode(
         typer.echo(f"{zero} of them are zero: the encoder knows nothing in these texts", err=True)
 
 
-@commands.command(epilog=examples('search runs/mine vectors.npy texts.txt "stop my subscription" --k 3'))
+@commands.command(epilog=examples("cosent", 'search runs/mine vectors.npy texts.txt "stop my subscription" --k 3'))
 def search(
     encoder: EncoderArgument,
     vectors: Annotated[Path, typer.Argument(help="What encode wrote with the same encoder.")],

@@ -43,11 +43,13 @@ def evaluate_encoder(
     """Evaluate an encoder by how its cosines order the pairs of TASK."""
     from cosent_lib.data.load import load_pairs
     from cosent_lib.encoders.load import load_encoder
-    from cosent_lib.evaluation.evaluate import evaluate
+    from cosent_lib.evaluation.evaluate import check_other_pairs, evaluate
 
     split, limits = split or _usual_split(task, "test"), score_limits(score_range)
     pairs = load_pairs(task, split, source, score_range=limits)
     fitting = None if threshold_split is None else load_pairs(task, threshold_split, source, score_range=limits)
+    if fitting is not None:
+        check_other_pairs(pairs, fitting, f"--threshold-split {threshold_split}")  # before an encoder is loaded
     metrics = evaluate(load_encoder(encoder), pairs, fitting, progress=progress)
     typer.echo(f"{encoder} on {task} {split}: {len(pairs)} pairs")
     typer.echo(metrics_table({split: metrics}))

@@ -11,12 +11,38 @@ from numpy.typing import NDArray
 
 from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.errors import CosentError
 from cosent_lib.evaluation.metrics import check_defined, score_metrics
+from cosent_lib.evaluation.report import overlap
 from cosent_lib.evaluation.retrieval import ranks_of_partners, retrieval_metrics
 from cosent_lib.evaluation.thresholds import best_threshold, is_binary, threshold_metrics
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 CHUNK = 16_384  # rows of float64 vectors in memory at once
+MOST_SHARED = 0.5  # of the smaller of two sets of pairs that should be separate; real ones share a few
+
+
+class SamePairs(CosentError, ValueError):  # noqa: N818
+    """What was chosen or fitted on pairs is to be judged on the same pairs."""
+
+
+def check_other_pairs(pairs: Pairs, fitted_on: Pairs, what: str = "threshold_pairs") -> None:
+    """Refuse to judge on ``pairs`` what is fitted on the same ones: by what stands in them, in whatever order.
+
+    Args:
+        pairs: what is evaluated.
+        fitted_on: what a threshold, say, is fitted on.
+        what: the name used for it in the message.
+
+    Raises:
+        SamePairs: half or more of the smaller set stand in the other, the two texts of a pair in either order.
+    """
+    judged, fitted, shared = (overlap(*both).pairs for both in ((pairs,) * 2, (fitted_on,) * 2, (fitted_on, pairs)))
+    if shared >= MOST_SHARED * min(judged, fitted):
+        raise SamePairs(
+            f"{what} must be other data than the pairs that are evaluated, but of its {fitted} distinct pairs {shared} "
+            f"are among those {judged}: nothing is judged where it was fitted"
+        )
 
 
 def cosine_scores(
@@ -98,8 +124,8 @@ def evaluate(
         label. Graded pairs have no such entries.
 
     Raises:
-        ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` being ``pairs`` itself (a
-            threshold is never fitted on what it is evaluated on), or only one of the two having labels 0/1.
+        ValueError: bad columns; all labels or all cosines equal; only one of the two having labels 0/1.
+        SamePairs: ``threshold_pairs`` hold ``pairs``, or most of them, see `check_other_pairs`.
 
     Example:
         >>> from cosent_lib import load_encoder
@@ -108,13 +134,13 @@ def evaluate(
         >>> evaluate(encoder, {"sentence1": first, "sentence2": second, "score": [1, 0]})["auc"]
         1.0
     """
-    if threshold_pairs is not None and threshold_pairs is pairs:
-        raise ValueError("threshold_pairs must be other data than the pairs that are evaluated")
     labels = pair_columns(pairs).labels
     check_defined(labels, "labels")  # before minutes of encoding
     fitting = None if threshold_pairs is None else pair_columns(threshold_pairs, "threshold_pairs").labels
     if fitting is not None and is_binary(fitting) != is_binary(labels):
         raise ValueError("pairs and threshold_pairs must both have labels 0/1, or both be graded")
+    if fitting is not None:
+        check_other_pairs(pairs, threshold_pairs)
     scores = cosine_scores(encoder, pairs, batch_size=batch_size, progress=progress)
     metrics = score_metrics(scores, labels)
     if fitting is None or not is_binary(labels):

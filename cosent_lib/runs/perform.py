@@ -91,7 +91,8 @@ def _judged_once(run: Run, encoder: "SentenceEncoder", loss: Any, splits: "dict[
     for name in [name for name in splits if name not in ("train", "validation")]:
         metrics[name] = _judged(encoder, splits, name, _threshold_pairs(splits, name))
         if isinstance(loss, SoftmaxLoss):
-            metrics[name]["classifier_accuracy"] = evaluate_classifier(encoder, loss, splits[name])["accuracy"]
+            classified = evaluate_classifier(encoder, loss, splits[name])
+            metrics[name] |= {f"classifier_{value}": classified[value] for value in ("accuracy", "majority")}
     if "test:retrieval" in run.judge and "test" in splits:
         metrics["test_retrieval"] = evaluate_retrieval(encoder, splits["test"])
     return metrics
@@ -136,11 +137,19 @@ def load_splits(run: Run) -> "dict[str, Dataset]":
 
 
 def _threshold_pairs(splits: "dict[str, Dataset]", judged: str) -> "Dataset | None":
-    """The validation pairs, where both they and the judged ones are labelled 0 and 1."""
+    """The validation pairs, where both they and the judged ones are labelled 0 and 1, and are others."""
+    from cosent_lib.evaluation.evaluate import SamePairs, check_other_pairs
     from cosent_lib.evaluation.thresholds import is_binary
 
     both = [splits[name] for name in ("validation", judged) if name in splits]
-    return both[0] if len(both) == 2 and all(is_binary(np.asarray(pairs["score"][:])) for pairs in both) else None
+    if len(both) < 2:
+        return None
+    try:
+        check_other_pairs(both[1], both[0], "validation")
+    except SamePairs as error:
+        warnings.warn(f"{judged}: {error}; what {judged} says is no evidence", stacklevel=4)
+        return None
+    return both[0] if all(is_binary(np.asarray(pairs["score"][:])) for pairs in both) else None
 
 
 def _training_config(run: Run, progress: bool, saving: Mapping[str, Any] | None = None) -> "TrainingConfig":

@@ -23,8 +23,9 @@ class Record:
         data: for each split used (training pairs as altered): ``rows``, ``sha256`` and ``origin`` (`fingerprint` and
             `origin` of `cosent_lib.data.load`).
         metrics: ``validation``, ``test`` and any other split that the task holds back or the run names, each as
-            from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT; None where there is no such split. All
-            but validation were evaluated once, after the choice on it. ``test_untrained`` is the same split before
+            from `evaluate`, with ``classifier_accuracy`` for Sentence-BERT, and ``classifier_majority``, what always
+            giving the most frequent class would have; None where there is no such split. All but validation were
+            evaluated once, after the choice on it. ``test_untrained`` is the same split before
             the first step.
         history: at most 200 points: ``step``, ``loss``, ``inversion_bound``.
         evaluations: metrics on the validation split during training.

@@ -102,3 +102,19 @@ def test_evaluate_shows_average_precision_of_binary_pairs_only(call, tmp_path):
     binary, graded = write(tmp_path / "b.tsv", *noisy()), write(tmp_path / "g.tsv", *noisy(levels=6))
     assert "average_precision" in call("evaluate", "any", f"csv:{binary}", "--no-progress")[1]
     assert "average_precision" not in call("evaluate", "any", f"csv:{graded}", "--score-range", "0,5")[1]
+
+
+def test_a_threshold_fitted_on_what_is_judged_is_refused_before_an_encoder_is_loaded(call, tmp_path, monkeypatch):
+    for split, seed in (("validation", 2), ("test", 3)):
+        write(tmp_path / f"{split}.tsv", *noisy(seed, size=100))
+    (tmp_path / "train.tsv").write_text((tmp_path / "test.tsv").read_text())  # the same under another name
+    words = ["evaluate", "any", f"csv:{tmp_path}", "--no-progress", "--threshold-split"]
+    assert call(*words, "validation")[0] == 0
+    monkeypatch.setattr("cosent_lib.encoders.load.load_encoder", None)
+    for split in ("test", "train"):
+        code, _, err = call(*words, split)
+        assert code == 2
+        assert err == (
+            f"error: --threshold-split {split} must be other data than the pairs that are evaluated, but of its 99 "
+            "distinct pairs 99 are among those 99: nothing is judged where it was fitted\n"
+        )

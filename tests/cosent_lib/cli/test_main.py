@@ -14,6 +14,7 @@ import torch
 from runs import read_record
 
 from cosent_lib.cli import main as cli
+from cosent_lib.errors import CosentError
 
 SHORT = ["--max-steps", "3", "--batch-size", "16", "--no-progress", "--device", "cpu"]
 
@@ -23,7 +24,7 @@ ROWS = [("a cat sat", "the cat sat down", 5), ("a dog", "stock prices fell", 0),
 def write_pairs(folder, splits=("train", "validation", "test"), rows=ROWS):
     folder.mkdir(exist_ok=True)
     for split in splits:
-        lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in rows * 8)]
+        lines = ["sentence1\tsentence2\tscore", *(f"{a} {split}\t{b}\t{score}" for a, b, score in rows * 8)]
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -68,9 +69,9 @@ def test_loss_options_are_values_by_name(call, own, tmp_path):
 
 
 def test_train_prints_an_aligned_table_of_validation_and_test(call, tmp_path):
-    code, out, err = call("train", "builtin_graded", "--loss", "sbert", "--output", tmp_path / "x", *SHORT)
-    assert code == 0
-    assert err == ""
+    words = ["--loss", "sbert", "--loss-option", "num_labels=4", "--output", tmp_path / "x", *SHORT]
+    code, out, err = call("train", "builtin_graded", *words)
+    assert (code, err) == (0, "")
     record = read_record(tmp_path / "x" / "record.json")
     header, *rows = [line for line in out.splitlines() if re.search(r"validation|spearman|pearson|auc|ceiling", line)]
     column = header.index("test")
@@ -99,6 +100,25 @@ def test_evaluate_gives_the_metrics_of_training(call, own, trained):
     record = read_record(trained / "record.json")
     printed = {words[0]: words[1] for words in map(str.split, out.splitlines()[2:])}
     assert printed == {name: f"{value:.4f}" for name, value in record.metrics["test"].items()}
+
+
+def test_test_pairs_that_are_those_of_validation_are_no_evidence_and_it_is_said(call, tmp_path):
+    folder = write_pairs(tmp_path / "mine", rows=[(a, b, int(score > 2)) for a, b, score in ROWS])
+    lines = (folder / "validation.tsv").read_text().splitlines()
+    (folder / "test.tsv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")  # in another order
+    code, _, err = call("train", f"csv:{folder}", "--output", tmp_path / "run", *SHORT)
+    assert code == 0
+    assert "warning: test: validation must be other data than the pairs that are evaluated" in err
+    assert "accuracy" not in read_record(tmp_path / "run" / "record.json").metrics["test"]
+
+
+def test_classifier_accuracy_stands_beside_the_majority_rate(call, own, tmp_path):
+    code, out, _ = call("train", own, "--loss", "sbert", "--output", tmp_path / "run", *SHORT)
+    assert code == 0
+    metrics = read_record(tmp_path / "run" / "record.json").metrics["test"]
+    assert metrics["classifier_majority"] == metrics["majority"] == 2 / 3
+    printed = [line.split()[0] for line in out.splitlines() if line.startswith("classifier")]
+    assert printed == ["classifier_accuracy", "classifier_majority"]
 
 
 def test_own_data_from_a_folder(call, tmp_path):
@@ -143,11 +163,11 @@ def test_help_of_every_command_has_an_example_that_parses(call):
     code, out, _ = call("--help")
     assert code == 0
     commands = re.findall(r"^  (\w+)  ", out[out.index("Commands") :], re.M)
-    assert {"train", "evaluate", "data", "benchmark", "table"} <= set(commands)
+    assert set(commands) == {"data", "train", "evaluate", "scale", "encode", "search"}
     for command in commands:
         code, out, _ = call(command, "--help")
         assert code == 0
-        examples = re.findall(r"^ *python -m cosent_lib (.*)$", out, re.M)
+        examples = re.findall(r"^ +cosent (.*)$", out, re.M)
         assert examples
         for example in examples:
             assert example.startswith(command)
@@ -197,9 +217,6 @@ def test_mistakes_take_one_line_and_exit_code_two(call, own, tmp_path, monkeypat
         (["evaluate", tmp_path / "full", own], "full"),
         (["evaluate", "static", own], "static"),
         (["evaluate", tmp_path / "full", own, "--split", "tset"], "tset"),
-        (["benchmark", "spin"], "spin"),
-        (["benchmark", "spine", "--only", "no such run"], "no such run"),
-        (["table", "spine", "--format", "html"], "html"),
         (["data", "lcqmk"], "lcqmk"),
     ]
     for words, named in cases:
@@ -225,6 +242,30 @@ def test_debug_shows_the_traceback_wherever_it_stands(call):
     for words in (["--debug", "data", "lcqmk"], ["data", "lcqmk", "--debug"]):
         with pytest.raises(ValueError, match="lcqmk"):
             call(*words)
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, CosentError])
+def test_an_error_keeps_its_notes_in_the_order_in_which_they_were_added(call, monkeypatch, kind):
+    def failing(*_, **__):
+        error = kind("no such\ncolumn")
+        error.add_note("while reading  file 3")
+        error.add_note("of the task x")
+        raise error
+
+    monkeypatch.setattr("cosent_lib.data.load.load_pairs", failing)
+    code, out, err = call("data", "builtin")
+    assert (code, out) == (2, "")
+    assert err == "error: no such column; while reading file 3; of the task x\n"
+
+
+def test_the_note_of_a_validation_that_fails_in_training_reaches_the_user(call, own, monkeypatch, tmp_path):
+    def failing(*_):
+        raise ValueError("the cosines broke")
+
+    monkeypatch.setattr("cosent_lib.training.validation.score_metrics", failing)
+    code, _, err = call("train", own, "--output", tmp_path / "run", *SHORT)
+    assert code == 2
+    assert re.search(r"^error: the cosines broke; .*while validating after step \d", err, re.M)
 
 
 def test_a_defect_of_the_program_is_not_dressed_up_as_a_mistake(call, monkeypatch):
@@ -281,7 +322,7 @@ def test_without_a_command_it_shows_the_help_page(call):
     code, _, err = call()
     assert code == 2
     assert "\n" in err.strip()
-    assert "Usage: python -m cosent_lib" in err
+    assert "Usage: cosent" in err
     assert "error:" not in err
 
 
@@ -291,7 +332,7 @@ def test_mistakes_in_values_cost_one_line_before_anything_is_trained(call, own, 
     for words, message in (
         (["--learning-rate", "nan"], "learning_rate must be a finite number, got nan"),
         (["--scale", "inf"], "scale must be a finite number, got inf"),
-        (["--loss-option", "scale=abc"], "option scale of loss 'cosent' must be a float, got 'abc'"),
+        (["--loss-option", "scale=abc"], "scale (λ) must be a positive finite number, or suggested or followed"),
         (["--loss-option", "learn_scale=maybe"], "option learn_scale of loss 'cosent' must be a bool, got 'maybe'"),
         (["--output", str(in_a_file / "x")], "is a file, not a folder"),
     ):

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from cosent_lib.data.columns import pair_columns
-from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_classifier
+from cosent_lib.evaluation.evaluate import SamePairs, cosine_scores, evaluate, evaluate_classifier
 
 RNG = np.random.default_rng(0)
 
@@ -33,8 +33,11 @@ def test_pairs_may_be_of_any_table(kind) -> None:
     ("change", "message"),
     [
         ({"score": None}, "data: column score is missing; expected sentence1, sentence2, score"),
-        ({"sentence1": ["a", 3]}, "data: sentence1 of row 1 is not a text but 3"),
-        ({"score": [0, 5]}, r"data: score must lie in \[0, 1\], but row 1 has 5.0 \(1 such rows\)"),
+        ({"sentence1": ["a", 3]}, "data: sentence1 of row 1 is not a text: got 3, expected a text"),
+        (
+            {"score": [0, 5]},
+            r"data: score must lie in \[0, 1\], but row 1 has 5.0 \(1 such rows; .* from 0 to 5\): .*score_range",
+        ),
         ({"score": [math.nan, 1]}, "data: score must lie in .* row 0 has nan"),
         ({"score": ["x", 1]}, "data: score is not a column of numbers"),
         ({"score": [1]}, "data: columns of 2, 2 and 1 rows"),
@@ -112,8 +115,6 @@ def test_evaluate_graded_pairs_has_no_threshold_metrics() -> None:
 
 def test_evaluate_refuses_what_would_mislead() -> None:
     encoder, pairs = random_task(np.array([0.0, 1.0] * 10), seed=1)
-    with pytest.raises(ValueError, match="other data"):
-        evaluate(encoder, pairs, pairs)
     with pytest.raises(ValueError, match="both be graded"):
         evaluate(encoder, pairs, dict(pairs, score=[0, 0.5] * 10))
     asked = len(encoder.asked)
@@ -123,6 +124,36 @@ def test_evaluate_refuses_what_would_mislead() -> None:
     same = FixedEncoder({text: [1.0, 2.0] for text in encoder.vectors})
     with pytest.raises(ValueError, match=r"undefined: all 20 scores equal 1\.0"):
         evaluate(same, pairs)
+
+
+@pytest.mark.parametrize(
+    ("again", "shared"),
+    [
+        (lambda pairs: pairs, 20),
+        (lambda pairs: {name: list(column) for name, column in pairs.items()}, 20),
+        (pd.DataFrame, 20),
+        (lambda pairs: {name: column[::-1] for name, column in pairs.items()}, 20),
+        (lambda pairs: pairs | {"sentence1": pairs["sentence2"], "sentence2": pairs["sentence1"]}, 20),
+        (lambda pairs: {name: column * 3 for name, column in pairs.items()}, 20),
+        (lambda pairs: {name: column[:10] for name, column in pairs.items()}, 10),
+        (lambda pairs: {name: column[:2] for name, column in pairs.items()}, 2),
+        (lambda pairs: pairs | {"sentence1": pairs["sentence1"][:10] + pairs["sentence2"][:10]}, 10),
+    ],
+    ids=["itself", "copy", "table", "reversed", "sides", "repeated", "half", "two", "changed"],
+)
+def test_no_threshold_is_fitted_where_it_is_judged_however_the_pairs_are_handed_over(again, shared) -> None:
+    encoder, pairs = random_task(np.array([0.0, 1.0] * 10), seed=1)
+    with pytest.raises(
+        SamePairs, match=f"threshold_pairs must be other data .* distinct pairs {shared} are among those 20"
+    ):
+        evaluate(encoder, pairs, again(pairs))
+    assert encoder.asked == []
+
+
+def test_a_few_shared_pairs_do_not_stop_an_evaluation() -> None:
+    tasks = [random_task(np.array([0.0, 1.0] * 10), seed=s) for s in (1, 2)]
+    mixed = {name: tasks[0][1][name][:4] + tasks[1][1][name][4:] for name in tasks[0][1]}
+    assert "threshold" in evaluate(merged(*tasks), tasks[0][1], mixed)
 
 
 def test_classifier_metrics_are_of_its_predictions() -> None:

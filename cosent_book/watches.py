@@ -34,7 +34,7 @@ def watch_scale(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict
     own = getattr(loss, "scale", None)
     found: dict[str, float | None] = {"suggested_scale": None, "log_bound": None, "log_bound_20": None}
     try:
-        report = scale_report(cosine(u, v), torch.from_numpy(columns.labels))
+        report = scale_report(cosine(u, v), torch.from_numpy(columns.labels), resamples=0)
     except NoScaleHelps:  # that none does is what there is to see
         report = None
     if report is not None and math.isfinite(report.scale):

@@ -125,3 +125,57 @@ def test_ordered_pairs_are_reported_at_the_customary_scale_only() -> None:
 def test_wrong_order_is_an_error_of_the_report_too() -> None:
     with pytest.raises(ValueError, match="the cosines do not follow the labels"):
         scale_report(torch.tensor([0.9, 0.1]), torch.tensor([0, 1]))
+
+
+# --- the interval ----------------------------------------------------------------------------------------------------
+
+
+def noisy(size: int, seed: int, levels: int = 2, gap: float = 0.1, noise: float = 0.15) -> tuple[Tensor, Tensor]:
+    """Cosines that are normal around each label's mean: with two levels the λ of the population is gap/noise²/2."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, levels, (size,), generator=generator).double() / (levels - 1)
+    return 0.3 + gap * labels + noise * torch.randn(size, generator=generator, dtype=torch.float64), labels
+
+
+@pytest.mark.parametrize(("levels", "factor"), [(2, 1), (5, 0.02), (10_000, 30)])
+def test_the_interval_is_that_of_samples_drawn_and_solved_one_by_one(levels: int, factor: float) -> None:
+    cosines, labels = noisy(200, seed=levels, levels=levels, gap=0.1 if levels < 10 else 0.3)
+    cosines, scales = cosines * factor, []  # λ from 0.1 to 100
+    generator = torch.Generator().manual_seed(9)
+    for _ in range(200):
+        rows = torch.randint(200, (200,), generator=generator)
+        scales.append(suggest_scale(cosines[rows], labels[rows]))
+    low, high = scale_report(cosines, labels, resamples=1000).interval
+    scales.sort()
+    assert (low, high) == (pytest.approx(scales[4], rel=0.15), pytest.approx(scales[-5], rel=0.15))
+
+
+def test_the_interval_holds_the_scale_of_the_population_about_as_often_as_it_says() -> None:
+    truth = 0.1 / 0.15**2 / 2
+    intervals = [scale_report(*noisy(300, seed)).interval for seed in range(60)]
+    assert 51 <= sum(low <= truth <= high for low, high in intervals) <= 60
+    assert 1.5 < sorted(high / low for low, high in intervals)[30] < 3  # with 300 pairs a factor of about two
+
+
+def test_the_interval_narrows_with_pairs_and_is_the_same_for_the_same_seed() -> None:
+    few, many = (scale_report(*noisy(size, 1)).interval for size in (200, 5000))
+    assert many[1] / many[0] < few[1] / few[0]
+    assert few == scale_report(*noisy(200, 1)).interval != scale_report(*noisy(200, 1), seed=1).interval
+
+
+def test_samples_in_order_or_against_the_labels_are_the_ends_of_an_interval() -> None:
+    cosines, labels = torch.tensor([0.1, 0.2, 0.3, 0.25, 0.5, 0.6]).double(), torch.tensor([0, 0, 0, 1, 1, 1])
+    assert scale_report(cosines, labels).interval[1] == math.inf  # most samples lack the one pair in wrong order
+    low, high = scale_report(*noisy(60, 3, gap=0.02)).interval
+    assert low == 0 < high
+
+
+def test_no_interval_where_there_is_none_to_give() -> None:
+    assert scale_report(torch.tensor([0.1, 0.2, 0.5]), torch.tensor([0, 0, 1])).interval is None  # λ is infinite
+    assert scale_report(*noisy(50, 1), resamples=0).interval is None
+    cosines = torch.linspace(0, 1, 2000).double()
+    labels = (cosines > 0.5).long()
+    labels[[999, 1000]] = labels[[1000, 999]]  # one pair of neighbours in wrong order: λ of thousands
+    report = scale_report(cosines, labels)
+    assert 600 < report.scale < math.inf
+    assert report.interval is None

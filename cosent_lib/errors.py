@@ -1,7 +1,10 @@
-"""The base of this library's errors and its checks of names and numbers, light enough for a command line to import."""
+"""The base of this library's errors and its first checks, light enough for a command line to import."""
 
+import os
 from collections.abc import Iterable
 from numbers import Integral, Real
+
+WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # torchrun's and MPI's words
 
 
 class CosentError(Exception):
@@ -47,3 +50,19 @@ def choose(what: str, name: str, known: Iterable[str]) -> None:
     names = list(known)
     if name not in names:
         raise ValueError(f"unknown {what} {name!r}, expected one of: {', '.join(names)}")
+
+
+def check_one_process() -> None:
+    """Refuse to be one of several processes that a launcher started: each would do, and write, the same.
+
+    Asked of the environment, for a process group that would tell is opened only later.
+
+    Raises:
+        ValueError: says which variable tells of how many processes.
+    """
+    for name in WORLD_SIZES:
+        count = os.environ.get(name, "")
+        if count.isdecimal() and int(count) > 1:
+            raise ValueError(
+                f"{name}={count}: this runs in one process; start it without torchrun, `accelerate launch` or mpirun"
+            )

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from cosent_lib.cli.options import Interrupted
-from cosent_lib.errors import CosentError
+from cosent_lib.errors import CosentError, check_one_process
 
 
 def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
@@ -25,6 +25,7 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
     words = [word for word in given if word != "--debug"]
     kept = "what was finished before is saved, the running part is not"
     try:
+        check_one_process()
         with warnings.catch_warnings():
             warnings.showwarning = _warn_in_one_line  # type: ignore[assignment]  # takes the same, and more
             code = app(words, prog_name=name, standalone_mode=False)

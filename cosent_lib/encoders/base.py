@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cosent_lib.encoders.threads import suited_threads
 from cosent_lib.errors import CosentError
 from cosent_lib.files import replacing_folder
 from cosent_lib.texts import check_text, fault_of, warn_of_cut
@@ -70,6 +71,7 @@ class SentenceEncoder(nn.Module):
     name: str
     dim: int
     default_learning_rate: float
+    tiny_steps: ClassVar[bool] = False  # of so little work that one thread is faster than several
 
     @property
     def device(self) -> torch.device:
@@ -146,7 +148,8 @@ class SentenceEncoder(nn.Module):
         warn_of_cut(self, self.count_cut(texts, token_ids), len(token_ids), stacklevel=3)  # one is no_grad's
         order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
         vectors = torch.empty(len(token_ids), self.dim)
-        with _evaluating(self), tqdm(total=len(order), desc="encode", unit="text", disable=not progress) as bar:
+        bar = tqdm(total=len(order), desc="encode", unit="text", disable=not progress)
+        with suited_threads(self), _evaluating(self), bar:
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 vectors[rows] = self.embed([token_ids[i] for i in rows]).float().cpu()

@@ -26,6 +26,7 @@ class SmallEncoder(TransformerEncoder):
     """
 
     kind: ClassVar[str] = "small"
+    tiny_steps: ClassVar[bool] = True
     # Best of 2e-4, 5e-4, 1e-3 and 2e-3 by validation Spearman of CoSENT: LCQMC after 600 steps, STS-B zh after 300.
     default_learning_rate = 1e-3
 

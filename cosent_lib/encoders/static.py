@@ -69,6 +69,7 @@ class StaticEncoder(SentenceEncoder):
     """
 
     kind: ClassVar[str] = "static"
+    tiny_steps: ClassVar[bool] = True
     default_learning_rate = 1e-2  # of SparseAdam; a transformer's 2e-5 would learn nothing here
 
     def __init__(self, vocabulary: Sequence[str], weight: Tensor, seed: int, name: str = "static") -> None:

@@ -48,7 +48,7 @@ class Batches:
         tokens = encoder.tokenize(list(index))
         self._first = [tokens[index[text]] for text in first]
         self._second = [tokens[index[text]] for text in second]
-        self._labels = torch.from_numpy(labels).float()
+        self.labels = torch.from_numpy(labels).float()
         self._batch_size, self._seed, self._per_step = batch_size, seed, per_step
         self._strata = torch.from_numpy(strata(labels, batch_size)) if kind == "levels" else None
         self._count = math.ceil(len(first) / batch_size)  # of batches, an epoch
@@ -68,7 +68,7 @@ class Batches:
                 rows,
                 [self._first[row] for row in rows],
                 [self._second[row] for row in rows],
-                self._labels[rows],
+                self.labels[rows],
             )
             for rows in self._epoch[1][position * self._per_step : (position + 1) * self._per_step]
         ]

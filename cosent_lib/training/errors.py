@@ -3,7 +3,6 @@
 import re
 import signal
 import threading
-import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -13,9 +12,8 @@ import torch
 from torch import nn
 
 from cosent_lib.errors import CosentError
-from cosent_lib.losses.base import SummedLoss
 from cosent_lib.training.batches import Batch
-from cosent_lib.training.setup import Objective, TrainingConfig, TrainingResult
+from cosent_lib.training.setup import Objective, TrainingResult
 
 
 class NonFiniteLoss(CosentError, RuntimeError):  # noqa: N818 — the name says it
@@ -38,7 +36,7 @@ class OutOfMemory(CosentError, RuntimeError):  # noqa: N818 — the name says it
     """The device's or the machine's memory does not suffice; the message says what to change.
 
     Attributes:
-        step: the step that was not finished, or whose validation was not; counted from 1.
+        step: the step that was not finished, or whose validation was not; counted from 1, 0 before it.
         checkpoint: the last checkpoint, left as it is; None where there is none.
     """
 
@@ -137,25 +135,3 @@ class StopBetweenSteps:
     def __exit__(self, *_: Any) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def warn_of_accumulation(loss: nn.Module, config: TrainingConfig) -> None:
-    """Say that gradient accumulation does not give a ranking loss what a larger batch would."""
-    parts = loss.parts.values() if isinstance(loss, SummedLoss) else [loss]
-    ranks = any(getattr(part, "needs_order", False) or getattr(part, "is_rank_loss", False) for part in parts)
-    if config.accumulation_steps > 1 and ranks:
-        warnings.warn(
-            f"accumulation_steps={config.accumulation_steps} is not a larger batch for {type(loss).__name__}: pairs of "
-            f"different batches are never compared; for more comparisons raise batch_size (now {config.batch_size})",
-            stacklevel=3,
-        )
-
-
-def warn_of_batches_without_order(loss: nn.Module, without: int, count: int) -> None:
-    """Say how many of the batches held one label only, where the loss needs an order."""
-    if without:
-        warnings.warn(
-            f"{without} of {count} batches ({without / count:.1%}) held only one label and taught "
-            f"{type(loss).__name__} nothing; batches='levels' or a larger batch_size helps",
-            stacklevel=3,
-        )

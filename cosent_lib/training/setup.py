@@ -1,6 +1,7 @@
 """What a training run is made of: settings, result, device and precision, optimisers."""
 
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,12 +11,12 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.errors import check_number
+from cosent_lib.errors import WORLD_SIZES, check_number
 from cosent_lib.training.batches import BATCHES
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
@@ -162,7 +163,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     """Accelerate on the device and in the precision that ``config`` asks for.
 
     Raises:
-        ValueError: the device is not there, or cannot do the precision; several processes.
+        ValueError: the device is not there, or cannot do the precision.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     device = config.device
@@ -174,18 +175,20 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     precision = config.precision if config.precision != "auto" else "bf16" if bf16 else "fp32"
     if precision == "fp16" and device != "cuda":
         raise ValueError(f"precision 'fp16' needs device 'cuda', got {device!r}; use 'bf16' or 'fp32'")
-    if PartialState().num_processes > 1:
-        raise ValueError("train() runs in one process; start it without torchrun or `accelerate launch`")
     # Accelerate shares one state among all Accelerators of a process and refuses other settings later on
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     # Everything is said here, so that no environment variable of Accelerate's changes a run.
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        mixed_precision=PRECISIONS[precision],
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the plain argument yields to one
-        dynamo_backend="no",
-    )
+    launched = {name: os.environ.pop(name) for name in ("LOCAL_RANK", *WORLD_SIZES) if name in os.environ}
+    try:
+        accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision=PRECISIONS[precision],
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the plain argument yields to one
+            dynamo_backend="no",
+        )
+    finally:
+        os.environ.update(launched)
     if accelerator.device.type != device:
         raise ValueError(f"asked for device {device!r}, but Accelerate is set up for {accelerator.device.type!r}")
     return accelerator

@@ -11,7 +11,7 @@ import torch
 from training_kit import PAIRS, VALIDATION, quiet, static, weights
 
 from cosent_lib.losses.make import make_loss
-from cosent_lib.training import checkpoints
+from cosent_lib.training import checkpoints, loop
 from cosent_lib.training import train as training
 from cosent_lib.training.batches import Batch, Batches
 
@@ -40,7 +40,7 @@ def live(folder: Path, kill_at: int) -> tuple[int, int]:
 def one_life(folder: Path, kill_at: int, reached: Any) -> None:
     """The life of one process of `live`."""
     torch.set_num_threads(1)
-    lines, files = 0, (training.__file__, checkpoints.__file__)
+    lines, files = 0, (loop.__file__, checkpoints.__file__)
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
         nonlocal lines
@@ -56,7 +56,7 @@ def one_life(folder: Path, kill_at: int, reached: Any) -> None:
             reached.value = step - 1
             return super().at(step)
 
-    training.Batches = Noting  # type: ignore[misc]
+    loop.Batches = Noting  # type: ignore[misc]
     encoder = static(PAIRS)
     loss = make_loss("cosent", encoder, learn_scale=True)
     config = quiet(epochs=2, evaluation_steps=6, checkpoint_steps=4, output_dir=folder)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from training_kit import PAIRS, VALIDATION, Press, Spoil, TinyEncoder, assert_same_run, quiet, static, undisturbed
 
+from cosent_lib.evaluation.metrics import UndefinedMetric
 from cosent_lib.losses.make import make_loss
 from cosent_lib.training.batches import Batches
 from cosent_lib.training.errors import NonFiniteLoss, OutOfMemory
@@ -81,14 +83,56 @@ def test_a_value_error_of_the_loss_itself_is_not_hidden() -> None:
         train(TinyEncoder(), Picky(), PAIRS, quiet())
 
 
-def test_a_failing_validation_says_when() -> None:
-    class Collapse(TinyEncoder):
-        def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
-            return torch.ones(len(texts), 2)
+class Failing(TinyEncoder):
+    """Gives all texts one vector at the given calls of ``encode``."""
 
-    with pytest.raises(ValueError, match="undefined: all 80 scores equal") as caught:
-        train(Collapse(), Spoil(), PAIRS, quiet(), VALIDATION)
+    def __init__(self, *calls: int) -> None:
+        super().__init__()
+        self.calls, self.call = calls, 0
+
+    def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
+        self.call += 1
+        return torch.ones(len(texts), 2) if self.call in self.calls else super().encode(texts)
+
+
+def test_equal_cosines_at_a_validation_are_named_with_split_and_cause() -> None:
+    with pytest.raises(UndefinedMetric) as caught:
+        train(Failing(2), Spoil(), PAIRS, quiet(), VALIDATION)
+    message = (
+        "validation: all 80 cosines equal 1, so no step can be chosen: the encoder gives all texts the same direct"
+    )
+    assert str(caught.value).startswith(message)
     assert caught.value.__notes__ == ["while validating after step 13"]
+
+
+def not_at_the_second_look(failure: Exception) -> Any:
+    rows: list[int] = []
+
+    def watch(encoder: nn.Module, loss: nn.Module) -> dict[str, float]:
+        rows.append(1)
+        if len(rows) == 3:
+            raise failure
+        return {"looks": 1.0}
+
+    return watch
+
+
+@pytest.mark.parametrize("what", ["cosines", "watch"])
+def test_what_fails_at_a_validation_loses_no_step(what: str, tmp_path: Path) -> None:
+    """The state is kept; gone on with, the validation is made up for, and the run is what it would have been."""
+    config = quiet(epochs=3, output_dir=tmp_path)
+    encoder = Failing(3) if what == "cosines" else TinyEncoder()
+    watch = not_at_the_second_look(OSError("the disk is gone")) if what == "watch" else None
+    with pytest.raises((UndefinedMetric, OSError)) as caught:
+        train(encoder, Press(encoder), PAIRS, config, VALIDATION, watch=watch)
+    kept = tmp_path / "checkpoint-00000026"
+    assert caught.value.__notes__ == ["while validating after step 26", f"saved in {kept}"]
+    assert kept.is_dir()
+    again = TinyEncoder(seed=9)
+    loss = Press(again)
+    result = train(again, loss, PAIRS, config, VALIDATION, resume_from=tmp_path, watch=watch)
+    assert_same_run(again, loss, result, undisturbed(quiet(epochs=3)))
+    assert result.watched["step"].tolist() == ([0, 13, 26, 39] if what == "watch" else [])
 
 
 CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
@@ -116,15 +160,21 @@ def test_out_of_memory_says_what_to_change_and_keeps_the_checkpoint(tmp_path: Pa
     assert_same_run(again, loss, result, undisturbed(quiet(epochs=3)))
 
 
-def test_out_of_memory_while_validating() -> None:
+@pytest.mark.parametrize(("call", "step", "when"), [(1, 0, "before the first step"), (2, 13, "after step 13")])
+def test_out_of_memory_while_validating(call: int, step: int, when: str) -> None:
     class Large(TinyEncoder):
+        calls = 0
+
         def encode(self, texts: list[str], batch_size: int = 256, progress: bool = False) -> Tensor:
-            raise MemoryError
+            self.calls += 1
+            if self.calls == call:
+                raise MemoryError
+            return super().encode(texts)
 
     with pytest.raises(OutOfMemory) as caught:
         train(Large(), Spoil(), PAIRS, quiet(), VALIDATION)
-    assert caught.value.step == 13
-    text = "out of memory while validating after step 13: take a machine with more memory. Checkpoint: none saved."
+    assert caught.value.step == step
+    text = f"out of memory while validating {when}: take a machine with more memory. Checkpoint: none saved."
     assert str(caught.value).startswith(text)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -27,7 +28,7 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
     try:
         check_one_process()
         with warnings.catch_warnings():
-            warnings.showwarning = _warn_in_one_line  # type: ignore[assignment]  # takes the same, and more
+            warnings.showwarning = _once_in_one_line()
             code = app(words, prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -77,8 +78,16 @@ def _message(error: Exception) -> str:
     return " ".join("; ".join([message, *getattr(error, "__notes__", [])]).split())
 
 
-def _warn_in_one_line(message: Warning | str, *_: Any) -> None:
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+def _once_in_one_line() -> Callable[..., None]:
+    """Show a warning as one line, and the same one never again."""
+    said = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if (line := " ".join(str(message).split())) not in said:
+            said.add(line)
+            typer.echo(f"warning: {line}", err=True)
+
+    return show
 
 
 def _is_users(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cosent_lib.data.columns import Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.texts import count_cut
 
 BATCHES = ("shuffled", "levels")
 
@@ -45,7 +46,9 @@ class Batches:
     ) -> None:
         first, second, labels = pair_columns(pairs, "train_pairs")
         index = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
-        tokens = encoder.tokenize(list(index))
+        self.texts = list(index)
+        tokens = encoder.tokenize(self.texts)
+        self.cut = count_cut(encoder, self.texts, tokens)
         self._first = [tokens[index[text]] for text in first]
         self._second = [tokens[index[text]] for text in second]
         self.labels = torch.from_numpy(labels).float()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cosent_lib.cli.layout import aligned
-from cosent_lib.cli.options import Interrupted, examples
+from cosent_lib.cli.options import Interrupted, check_trained, examples
 
 commands = typer.Typer()
 
@@ -88,4 +88,5 @@ def _loaded(encoder: str) -> Any:
 
     from cosent_lib.encoders.load import load_encoder
 
+    check_trained(encoder)
     return load_encoder(encoder).to("cuda" if torch.cuda.is_available() else "cpu")

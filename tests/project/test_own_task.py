@@ -61,7 +61,7 @@ def test_the_readers_own_task_as_the_readme_tells_it(tmp_path, monkeypatch, caps
         check_lines(shown[:2], lines[:2])
         texts = (tmp_path / "mine" / "texts.txt").read_text(encoding="utf-8").split("\n")
         assert all(line.split(maxsplit=2)[2] in texts for line in lines[1:])
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", "runs", "vectors.npy"}
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "runs", "vectors.npy", "vectors.npy.json"}
 
 
 def test_a_malformed_row_stops_check_and_train_as_the_readme_says(tmp_path, monkeypatch, capsys) -> None:

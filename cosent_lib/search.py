@@ -6,7 +6,6 @@ Beside its vectors, ``v.npy``, `encode_file` leaves ``v.npy.json``: which encode
 import hashlib
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 
 from cosent_lib.data.files import MalformedFile, MalformedRow, kind_of, lines_of, rows_of, undecoded
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.texts import TextsCutWarning, check_text, fault_of, warn_of_cut
+from cosent_lib.texts import check_text, fault_of, silent_about_cut, warn_of_cut
 from cosent_lib.vectors import beside, blocks, check_vectors, said_of, write_beside
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
@@ -110,8 +109,7 @@ def encode_file(
         raise ValueError(f"{output} needs {needed / 1e6:.3g} MB more; its disk has {free / 1e6:.3g} MB")
     warn_of_cut(encoder, found.cut, found.rows)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TextsCutWarning)  # said
+        with silent_about_cut():
             _write(encoder, part, read_texts(texts, column), found.rows, options, progress)
     except ValueError:  # of the texts or their vectors: no resumption could finish it
         part.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # Invisible, though Unicode counts them as letters, marks or a symbol: fillers, joiners, variation selectors, a blank
@@ -80,3 +81,11 @@ def warn_of_cut(encoder: Any, cut: int, total: int, what: str = "texts", stackle
         advice = "split them, or raise max_length where the model takes more"
         message = f"{words_for_cut(encoder, cut, total, what)}: {advice}"
         warnings.warn(message, TextsCutWarning, stacklevel=stacklevel + 1)
+
+
+@contextmanager
+def silent_about_cut() -> Iterator[None]:
+    """No `TextsCutWarning` inside the block: it was said, or will be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TextsCutWarning)
+        yield

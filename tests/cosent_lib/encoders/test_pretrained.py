@@ -8,7 +8,8 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from encoder_kit import TEXTS, needs_minilm, with_random_weights
+import transformers
+from encoder_kit import TEXTS, needs_minilm, tiny, with_random_weights
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -124,7 +125,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Path, tmp_path: 
     del weights["encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     with pytest.raises(
-        ValueError, match=r"lacks 1 weights of BertModel, first 'encoder\.layer\.1\.output\.dense\.weight'"
+        EncoderUnavailable, match=r"lacks 1 weights of BertModel, first 'encoder\.layer\.1\.output\.dense\.weight'"
     ):
         load_encoder(str(folder))
 
@@ -137,7 +138,7 @@ def test_a_damaged_or_incomplete_checkpoint_is_refused(
     folder = Path(shutil.copytree(checkpoint, tmp_path / "damaged"))
     weights = folder / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:-5])
-    with pytest.raises(ValueError, match=r"the weights of .*damaged are damaged"):
+    with pytest.raises(EncoderUnavailable, match=r"the weights of .*damaged are damaged"):
         load_encoder(str(folder))
     config = json.loads((checkpoint / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModel": "code.Model"}}
@@ -150,6 +151,53 @@ def test_a_damaged_or_incomplete_checkpoint_is_refused(
     shutil.copy(checkpoint / "config.json", tmp_path / "bare")
     with pytest.raises(EncoderUnavailable, match="cannot load"):
         load_encoder(str(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "mpnet", "albert", "deberta-v2", "gpt2"])
+def test_a_checkpoint_without_tokenizer_files_is_refused(model_type: str, tmp_path: Path) -> None:
+    """Transformers makes a tokenizer of the special tokens alone, or fails with an error of no class of its own."""
+    options = {"embedding_size": 12} if model_type == "albert" else {}
+    with torch.random.fork_rng(devices=[]):
+        transformers.AutoModel.from_config(tiny(model_type, **options)).save_pretrained(tmp_path)
+    with pytest.raises(EncoderUnavailable, match=r"(without words; expected its files there: .*|tokenizer of .*)") as c:
+        load_encoder(str(tmp_path))
+    assert any(file in str(c.value) for file in ("tokenizer.json", "merges.txt or vocab.json", "cannot be read"))
+
+
+@pytest.mark.parametrize("left", ["tokenizer_config.json", "special tokens"])
+def test_a_tokenizer_without_words_is_refused_wherever_it_is_loaded(
+    left: str, bert: TransformerEncoder, checkpoint: Path, tmp_path: Path
+) -> None:
+    bert.save(tmp_path / "ours")
+    shutil.copytree(checkpoint, tmp_path / "theirs")
+    for folder in (tmp_path / "ours", tmp_path / "theirs"):
+        file = folder / "tokenizer.json"
+        if left == "special tokens":
+            content = json.loads(file.read_text())
+            vocabulary = content["model"]["vocab"]
+            content["model"]["vocab"] = {word: n for word, n in vocabulary.items() if word.startswith("[")}
+            file.write_text(json.dumps(content))
+        else:
+            file.unlink()
+        with pytest.raises((EncoderUnavailable, ValueError), match=f"{folder.name}.* (without words|cannot be read)"):
+            load_encoder(str(folder))
+
+
+def test_the_tokenizer_of_another_model_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "other"))
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["rainbow"] = 40
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(EncoderUnavailable, match="numbers its tokens up to 40, the model has vectors for 40; expected"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("file", ["vocabulary.json", WEIGHTS_FILE])
+def test_a_static_encoder_without_a_file_names_it(file: str, static: SentenceEncoder, tmp_path: Path) -> None:
+    static.save(tmp_path / "e")
+    (tmp_path / "e" / file).unlink()
+    with pytest.raises((ValueError, OSError), match=file):
+        load_encoder(str(tmp_path / "e"))
 
 
 def test_check_hash(tmp_path: Path) -> None:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cosent_lib.cli.layout import aligned, metrics_table
-from cosent_lib.cli.options import RangeOption, SourceOption, TaskArgument, examples, score_limits
+from cosent_lib.cli.options import (
+    UNTRAINED,
+    RangeOption,
+    SourceOption,
+    TaskArgument,
+    check_trained,
+    examples,
+    score_limits,
+)
 
 if TYPE_CHECKING:  # torch
     from cosent_lib.ranking.scale import ScaleReport
 
 commands = typer.Typer()
-EncoderArgument = Annotated[str, typer.Argument(help="Folder of a trained encoder; or minilm, or a hub id.")]
+EncoderArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of a trained encoder; minilm or a hub id; or static or small, as training on TASK begins with it."
+    ),
+]
 ProgressOption = Annotated[bool, typer.Option(help="Show progress bars.")]
 
 
@@ -42,7 +57,6 @@ def evaluate_encoder(
 ) -> None:
     """Evaluate an encoder by how its cosines order the pairs of TASK."""
     from cosent_lib.data.load import load_pairs
-    from cosent_lib.encoders.load import load_encoder
     from cosent_lib.evaluation.evaluate import check_other_pairs, evaluate
 
     split, limits = split or _usual_split(task, "test"), score_limits(score_range)
@@ -50,12 +64,13 @@ def evaluate_encoder(
     fitting = None if threshold_split is None else load_pairs(task, threshold_split, source, score_range=limits)
     if fitting is not None:
         check_other_pairs(pairs, fitting, f"--threshold-split {threshold_split}")  # before an encoder is loaded
-    metrics = evaluate(load_encoder(encoder), pairs, fitting, progress=progress)
-    typer.echo(f"{encoder} on {task} {split}: {len(pairs)} pairs")
+    loaded, known = _loaded(encoder, task, source, limits)
+    metrics = evaluate(loaded, pairs, fitting, progress=progress)
+    typer.echo(f"{known} on {task} {split}: {len(pairs)} pairs")
     typer.echo(metrics_table({split: metrics}))
 
 
-@commands.command(epilog=examples("cosent", "scale minilm stsb_en", "scale runs/mine csv:my.tsv --score-range 0,5"))
+@commands.command(epilog=examples("cosent", "scale static builtin", "scale minilm csv:my.tsv --score-range 0,5"))
 def scale(
     encoder: EncoderArgument,
     task: TaskArgument,
@@ -66,21 +81,54 @@ def scale(
     score_range: RangeOption = None,
     progress: ProgressOption = True,
 ) -> None:
-    """Say which scale λ CoSENT should train this encoder with, and why, from its cosines on validation pairs."""
+    """Say which scale λ CoSENT should train this encoder with, and why, from its cosines on validation pairs.
+
+    Ask before training: the cosines of a trained encoder fit the λ that it was trained with.
+    """
     import torch
 
     from cosent_lib.data.columns import pair_columns
     from cosent_lib.data.load import load_pairs
-    from cosent_lib.encoders.load import load_encoder
     from cosent_lib.evaluation.evaluate import cosine_scores
     from cosent_lib.ranking.scale import scale_report
 
-    split = split or _usual_split(task, "validation")
-    pairs = load_pairs(task, split, source, score_range=score_limits(score_range))
-    cosines = cosine_scores(load_encoder(encoder), pairs, progress=progress)
+    split, limits = split or _usual_split(task, "validation"), score_limits(score_range)
+    pairs = load_pairs(task, split, source, score_range=limits)
+    loaded, known = _loaded(encoder, task, source, limits)
+    cosines = cosine_scores(loaded, pairs, progress=progress)
     report = scale_report(torch.from_numpy(cosines), torch.from_numpy(pair_columns(pairs).labels))
-    typer.echo(f"{encoder} on {task} {split}: {len(pairs)} pairs")
-    typer.echo("\n".join(_reasons(report)))
+    typer.echo(f"{known} on {task} {split}: {len(pairs)} pairs")
+    typer.echo("\n".join([*_trained_with(Path(encoder)), *_reasons(report)]))
+
+
+def _loaded(encoder: str, task: str, source: str, limits: tuple[float, float] | None) -> tuple[Any, str]:
+    """An encoder, and in words what it is: ``static`` and ``small`` as `cosent train TASK` begins with them."""
+    from cosent_lib.data.load import load_pairs, split_names
+    from cosent_lib.encoders.load import load_encoder
+
+    if encoder not in UNTRAINED:
+        return load_encoder(encoder), encoder
+    if "train" not in split_names(task):
+        check_trained(encoder)
+    pairs = load_pairs(task, "train", source, score_range=limits)
+    loaded = load_encoder(encoder, [*pairs["sentence1"][:], *pairs["sentence2"][:]])
+    return loaded, f"{encoder} (untrained, its vocabulary from the training pairs, seed 0)"
+
+
+def _trained_with(folder: Path) -> list[str]:
+    """Say which λ a saved encoder was trained with, where its record tells, for its cosines fit that."""
+    from cosent_lib.encoders.base import CONFIG_FILE
+
+    if not (folder / CONFIG_FILE).is_file():
+        return []
+    try:
+        loss = json.loads((folder / "record.json").read_text(encoding="utf-8"))["resolved"]["loss"]
+        scales = {name: value for name, value in loss.items() if name.endswith("scale") and not isinstance(value, bool)}
+        what = ", ".join(f"{name} {value:.3g}" for name, value in scales.items())
+        how = f"trained by {loss['class']}" + (f" with {what}" if what else "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        how = "perhaps trained before; no record.json says with which λ"
+    return [f"{folder} was {how}. A trained encoder's cosines fit the λ of that training, so ask an untrained one."]
 
 
 def _usual_split(task: str, name: str) -> str:
@@ -98,6 +146,9 @@ def _reasons(report: ScaleReport) -> list[str]:
         said.append("These pairs cannot choose; harder or more pairs could. Until then the customary value will do.")
     else:
         said.append(f"λ = {report.scale:.3g}: where log(Σ/P), a bound on how much stands in wrong order, is least.")
+        if report.interval is not None:
+            low, high = (f"{end:.3g}".replace("inf", "∞") for end in report.interval)
+            said.append(f"Other samples of as many pairs would say {low} to {high} (95 % bootstrap interval).")
     lines = [["λ", "log(Σ/P)", "pairs in wrong order", "effective share of pairs"]]
     for scale, bound in report.log_bounds.items():
         says = f"at most {100 * math.exp(bound):.3g} %" if bound < 0 else "the bound says nothing"

@@ -21,6 +21,9 @@ RangeOption = Annotated[
 ]
 
 
+UNTRAINED = ("static", "small")  # encoders that begin with the texts they are trained on
+
+
 class Interrupted(Exception):  # noqa: N818
     """Ctrl-C in a command that knows how to go on; the message says how."""
 
@@ -28,6 +31,15 @@ class Interrupted(Exception):  # noqa: N818
 def given(settings: dict[str, Any]) -> dict[str, Any]:
     """Leave out what was not given, so that the library's default holds."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def check_trained(encoder: str) -> None:
+    """Refuse the encoders that know nothing before they are trained, where a trained one is needed."""
+    if encoder in UNTRAINED:
+        raise ValueError(
+            f"encoder {encoder!r} takes its vocabulary from training texts, and there are none here: train it, with "
+            f"cosent train TASK --encoder {encoder} --output FOLDER, and name that FOLDER instead"
+        )
 
 
 def named(settings: list[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cosent_lib.cli.defaults import MOST_EPOCHS, PATIENCE, with_defaults
 from cosent_lib.cli.layout import metrics_table
 from cosent_lib.cli.options import (
     Interrupted,
@@ -25,8 +26,7 @@ commands = typer.Typer()
     epilog=examples(
         "cosent",
         "train builtin --output runs/first",
-        "train lcqmc --loss cosent --scale 20 --output runs/lcqmc",
-        "train lcqmc --scale suggested --epochs 20 --patience 3 --output runs/long",
+        "train lcqmc --loss cosent --scale 20 --epochs 1 --output runs/lcqmc",
         "train csv:my_pairs --score-range 0,5 --output runs/mine",
     )
 )
@@ -48,8 +48,8 @@ def train(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="The λ of ranking losses (default: the loss's own, 20), or the word suggested: computed from the "
-            "untrained encoder's cosines on the validation pairs."
+            help="The λ of ranking losses, or the word suggested: computed from the untrained encoder's cosines on the "
+            "validation pairs (default: suggested for cosent and ranknet where it can be, else 20)."
         ),
     ] = None,
     margin: Annotated[float | None, typer.Option(help="Margin of cosine_margin or cosent.")] = None,
@@ -59,7 +59,12 @@ def train(
             help="Any other option of the loss, as name=value; repeat for more: num_labels=6, learn_scale=true."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs (default 1).")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Passes over the training pairs (default: until validation stops improving, at most {MOST_EPOCHS})."
+        ),
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps, whatever the epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch (default 64).")] = None,
     batches: Annotated[
@@ -80,7 +85,11 @@ def train(
         int | None, typer.Option(help="Validate after every so many steps (default: after each epoch).")
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Stop after so many validations in a row without a new best (default: never).")
+        int | None,
+        typer.Option(
+            help=f"Stop after so many validations in a row without a new best (default: {PATIENCE}; never, where "
+            "--epochs or --max-steps is given)."
+        ),
     ] = None,
     checkpoint_steps: Annotated[
         int | None, typer.Option(help="Write a checkpoint after every so many steps (default: after each epoch).")
@@ -98,10 +107,12 @@ def train(
 ) -> None:
     """Train an encoder on TASK, keep the best state by validation, report test once.
 
+    How long, and with which λ, is chosen where it is not given; the first line says what was chosen and why.
+
     Ctrl-C saves where it is; the same command and --resume goes on from there as if it had never been stopped. After a
     crash it goes on from the last checkpoint. The checkpoints are removed when the run is finished.
     """
-    from cosent_lib.runs.perform import perform
+    from cosent_lib.runs.perform import check_settings, load_splits, perform
     from cosent_lib.runs.run import Run
     from cosent_lib.training.checkpoints import latest_checkpoint, remove_checkpoints
 
@@ -121,8 +132,13 @@ def train(
         seed=seed,
         score_range=score_limits(score_range),
     )
+    check_settings(run)
     places: dict[str, Any] = {"output_dir": saving, "resume_from": saving if resume else None}
     try:
+        places["splits"] = load_splits(run)
+        run, chosen = with_defaults(run, places["splits"], progress)
+        if chosen:
+            typer.echo(f"chosen: {chosen}")
         _finish(output, saving, *perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places))
     except KeyboardInterrupt:
         place = latest_checkpoint(saving)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosent_lib.ranking.scale import suggest_scale
+from cosent_lib.ranking.scale import scale_report, suggest_scale
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,15 @@ def test_scale_says_which_and_why(call, tmp_path):
     assert "the bound says nothing" in out
     assert "label > 0.5:" in out
     assert f"--scale {best:.3g}" in out
+    low, high = scale_report(c, y).interval
+    assert f"Other samples of as many pairs would say {low:.3g} to {high:.3g} (95 % bootstrap interval)." in out
+
+
+def test_an_interval_without_an_end_is_shown_as_such(call, tmp_path):
+    cosines = [0.1, 0.2, 0.3, 0.25, 0.5, 0.6]  # most samples lack the one pair in wrong order
+    code, out, _ = call("scale", "any", f"csv:{write(tmp_path / 'my.tsv', cosines, [0, 0, 0, 1, 1, 1])}")
+    assert code == 0
+    assert " to ∞ (95 % bootstrap interval)" in out
 
 
 def test_scale_of_graded_pairs_shows_the_slopes_at_several_cuts(call, tmp_path):

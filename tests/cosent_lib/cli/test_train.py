@@ -7,13 +7,33 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs import read_record
+from training_kit import make_pairs
 
 from cosent_lib.cli import main as cli
+from cosent_lib.data.load import load_pairs
+from cosent_lib.encoders.load import load_encoder
+from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.ranking.scale import suggest_scale
+from cosent_lib.runs.perform import perform
+from cosent_lib.runs.run import Run
 from cosent_lib.training.batches import Batches
 
-OPTIONS = ["--epochs", "3", "--batch-size", "16", "--no-progress", "--device", "cpu", "--evaluation-steps", "3"]
+OPTIONS = [
+    "--epochs",
+    "3",
+    "--scale",
+    "20",
+    "--batch-size",
+    "16",
+    "--no-progress",
+    "--device",
+    "cpu",
+    "--evaluation-steps",
+    "3",
+]
 ROWS = [("a cat sat", "the cat sat down", 1), ("a dog", "stock prices fell", 0), ("he runs", "he is running", 1)]
 KILLED = """
 import os, signal, sys
@@ -30,7 +50,7 @@ def own(tmp_path_factory):
     """A task of 60 pairs a split with labels 0 and 1: 4 steps an epoch."""
     folder = tmp_path_factory.mktemp("own")
     for split in ("train", "validation", "test"):
-        rows = [f"{a} {i}\t{b} {i % 7}\t{score}" for i in range(20) for a, b, score in ROWS]
+        rows = [f"{a} {i} {split}\t{b} {i % 7}\t{score}" for i in range(20) for a, b, score in ROWS]
         (folder / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]) + "\n", encoding="utf-8")
     return f"csv:{folder}"
 
@@ -216,3 +236,113 @@ def test_mistakes_in_settings_take_one_line(call, own, tmp_path):
         assert err.startswith("error: ")
         assert message in err
     assert list(tmp_path.iterdir()) == []  # a mistake leaves nothing behind
+
+
+# --- what is chosen where nothing is given ----------------------------------------------------------------------------
+
+SMALL = ["--batch-size", "16", "--no-progress", "--device", "cpu"]
+
+
+def write_task(folder: Path, splits=("train", "validation", "test"), change=lambda split, score: score) -> str:
+    """A task of 80 pairs a split, labelled by how many words they share, with scores changed by ``change``."""
+    folder.mkdir()
+    for number, split in enumerate(splits):
+        pairs = make_pairs(80, seed=number, levels=5)
+        rows = zip(pairs["sentence1"], pairs["sentence2"], pairs["score"], strict=True)
+        lines = ["sentence1\tsentence2\tscore", *(f"{a}\t{b}\t{change(split, score)}" for a, b, score in rows)]
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return f"csv:{folder}"
+
+
+def noised(split: str, score: float) -> float:
+    """Labels that follow the words by and large, so that a finite λ is best."""
+    noised.calls = (getattr(noised, "calls", 0) + 1) % 4
+    return score if noised.calls else 1 - score
+
+
+def trained(call, task: str, output: Path, *words: str):
+    code, out, _ = call("train", task, "--output", output, *SMALL, *words)
+    assert code == 0
+    return out.splitlines()[0], read_record(output / "record.json")
+
+
+@pytest.mark.parametrize("loss", ["cosent", "ranknet"])
+def test_by_default_it_trains_until_validation_stops_and_with_the_suggested_scale(call, tmp_path, loss):
+    task = write_task(tmp_path / "own", change=noised)
+    line, record = trained(call, task, tmp_path / "run", "--loss", loss)
+    scale = record.resolved["loss"]["scale"]
+    assert line == (
+        f"chosen: λ = {scale:.3g}, computed from the untrained encoder's cosines of validation pairs (--scale sets "
+        "another); at most 20 epochs, until 3 validations in a row bring no new best (--epochs sets their number)"
+    )
+    texts = [text for side in ("sentence1", "sentence2") for text in load_pairs(task, "train")[side]]
+    validation = load_pairs(task, "validation")
+    cosines = cosine_scores(load_encoder("static", texts), validation)
+    assert scale == pytest.approx(suggest_scale(cosines, np.asarray(validation["score"]), loss))
+    assert record.run.loss_options == {"scale": "suggested"}
+    assert record.run.training == {"epochs": 20, "patience": 3, "batch_size": 16, "device": "cpu"}
+    assert record.resolved["training"]["patience"] == 3
+    rows = [row["spearman"] for row in record.evaluations]
+    assert len(rows) == 20 or max(rows[:-3]) >= max(rows[-3:])
+
+
+def test_what_is_given_gives_the_run_that_it_always_gave(call, tmp_path):
+    task = write_task(tmp_path / "own", change=noised)
+    line, record = trained(call, task, tmp_path / "run", "--epochs", "1", "--scale", "20")
+    assert line.startswith(f"{task} · static · cosent scale=20.0")  # nothing was chosen
+    settings = {"epochs": 1, "batch_size": 16, "device": "cpu"}
+    run = Run(suite="command_line", task=task, encoder="static", loss="cosent", loss_options={"scale": 20.0},
+              training=settings)  # fmt: skip
+    assert record.run == run
+    before, encoder = perform(Run(suite="x", task=task, encoder="static", loss="cosent", training=settings))
+    assert record.metrics == before.metrics
+    assert record.history == before.history
+    assert load_encoder(str(tmp_path / "run")).fingerprint() == encoder.fingerprint()
+
+
+def test_where_no_scale_can_be_computed_it_is_the_customary_one_and_the_reason_is_said(call, tmp_path):
+    against = write_task(
+        tmp_path / "against", change=lambda split, score: 1 - score if split == "validation" else score
+    )
+    for task, reason in (
+        (against, "the untrained encoder's cosines do not follow the validation labels"),
+        (write_task(tmp_path / "none", ["train", "test"]), "there are no validation pairs to compute one from"),
+    ):
+        output = tmp_path / f"run {reason[:3]}{len(reason)}"
+        line, record = trained(call, task, output)
+        assert line.startswith(f"chosen: λ = 20, the customary one, for {reason} (--scale sets another); ")
+        assert record.resolved["loss"]["scale"] == 20
+    assert line.endswith("; 1 epoch, for there are no validation pairs to stop by (--epochs sets their number)")
+    assert record.steps == 5
+
+
+def test_pairs_in_perfect_order_choose_no_scale(call, tmp_path):
+    folder = Path(write_task(tmp_path / "own", change=noised).removeprefix("csv:"))
+    pairs = [("cat dog", "cat dog", 1), ("cat dog", "bird fish", 0), ("rain snow", "rain snow", 1)]
+    lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, pair)) for pair in pairs)]
+    (folder / "validation.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    line, record = trained(call, f"csv:{folder}", tmp_path / "run", "--max-steps", "2")
+    assert line == (
+        "chosen: λ = 20, the customary one, for the untrained encoder has every validation pair in order, so none is "
+        "best (--scale sets another)"
+    )
+    assert record.run.training == {"max_steps": 2, "batch_size": 16, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "options", "training"),
+    [
+        (["--loss", "sbert", "--epochs", "1"], None, {}, {"epochs": 1}),
+        (["--loss", "angle", "--max-steps", "1"], None, {}, {"max_steps": 1}),
+        (["--loss-option", "learn_scale=true", "--epochs", "1"], None, {"learn_scale": True}, {"epochs": 1}),
+        (["--loss-option", "scale=7", "--epochs", "1"], None, {"scale": 7}, {"epochs": 1}),
+        (["--scale", "7", "--patience", "1"], "at most 20 epochs, until 1 validations", {"scale": 7.0},
+         {"epochs": 20, "patience": 1}),
+        (["--margin", "0.1", "--epochs", "1"], "λ = ", {"scale": "suggested", "margin": 0.1}, {"epochs": 1}),
+    ],
+)  # fmt: skip
+def test_what_is_given_is_left_and_only_the_rest_is_chosen(call, tmp_path, words, line, options, training):
+    first, record = trained(call, write_task(tmp_path / "own", change=noised), tmp_path / "run", *words)
+    assert first.startswith(f"chosen: {line}" if line else "csv:")
+    assert record.run.loss_options == options
+    assert record.run.training == {**training, "batch_size": 16, "device": "cpu"}

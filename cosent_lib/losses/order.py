@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cosent_lib.losses.base import PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
-from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, rank_loss
+from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, demanded_pairs, rank_loss
 from cosent_lib.ranking.scale import NoScaleHelps, suggest_scale
 
 SCALE_RULES = ("suggested", "followed")
@@ -161,7 +161,7 @@ class CoSENTLoss(ScaledLoss):
         loss = rank_loss(scores, labels)
         if float(loss.detach()) > 1e-200:
             return loss + (-torch.expm1(-loss)).log()  # log(e^L − 1), never overflowing
-        low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+        low, high = demanded_pairs(labels)
         return (scores[low] - scores[high]).logsumexp(0)
 
 
@@ -189,7 +189,7 @@ class PairwiseLogisticLoss(ScaledLoss):
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
         scores = self.scaled(cosine(u, v))
-        low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+        low, high = demanded_pairs(labels)
         if low.numel() == 0:
             _warn_nothing_demanded("PairwiseLogisticLoss", f"{labels.numel()} pairs with equal labels")
             return scores.sum() * 0

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosent_lib.ranking.rank_loss import check_form, check_values, compute_dtype
+from cosent_lib.ranking.rank_loss import check_form, check_values, compute_dtype, demanded_pairs
 
 NEAR_ZERO = 0.01
 """For |κ| below this, log-mean-exp by way of expm1 where that is the more exact way: log P / κ would cancel."""
@@ -56,7 +56,7 @@ def power_mean_rank_loss(scores: Tensor, labels: Tensor, exponent: float, *, val
     if validate:
         check_form(scores, labels)
         check_values(scores.detach(), labels, "power_mean_rank_loss")
-    low, high = (labels[:, None] < labels[None, :]).nonzero(as_tuple=True)
+    low, high = demanded_pairs(labels)
     result = torch.float64 if scores.dtype == torch.float64 else torch.float32
     if low.numel() == 0:
         return scores.sum().to(result) * 0

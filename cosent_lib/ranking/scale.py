@@ -196,8 +196,8 @@ class _DemandedPairs:
     def interval(self, scale: float, resamples: int, seed: int, share: float = 0.95) -> tuple[float, float] | None:
         """The middle ``share`` of the least λ over samples of rows; None where it cannot be computed.
 
-        Found to half a percent by halving [λ/8, 8 λ] on a logarithmic scale, for many samples at once; what lies outside
-        counts as 0 or infinite.
+        Found to half a percent by halving [λ/8, 8 λ] on a logarithmic scale, for many samples at once; what lies
+        outside counts as 0 or infinite.
         """
         size, width = self.cosines.numel(), float(self.cosines.max() - self.cosines.min())
         found: list[float] = []

@@ -32,11 +32,19 @@ NOTEBOOK_METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
+# Colab opens a chapter from any branch or tag, and the cell cannot see which. `version` names the release that the
+# chapter belongs to: the cell installs its tag, or main, where it is being written, as long as there is no such tag.
 SETUP_CELL = """\
+import subprocess
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere the library is installed
-    %pip install -q "cosent_lib[book] @ git+{address}@v{version}"
+    book = "{address}"
+    place = "v{version}"  # the release of this chapter; until there is one, main
+    ask = ["git", "ls-remote", "--exit-code", book, f"refs/tags/{{place}}"]
+    if subprocess.run(ask, capture_output=True).returncode == 2:
+        place = "main"
+    %pip install -q "cosent_lib[book] @ git+{{book}}@{{place}}"
 """
 # What a progress bar leaves in a cell's output: "\\r", or tqdm's "| 12/40 [00:03<00:05, 3.1it/s]".
 PROGRESS = re.compile(r"\r|\|\s*\d+/\d+ \[\d+:\d\d")

@@ -1,6 +1,7 @@
 """The chapters' form: every chapter keeps the rules of ``skeleton.py``, and the rules catch what breaks them."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -280,12 +281,86 @@ def test_headings_in_code_blocks_name_no_section() -> None:
 
 def test_setup_cell_is_python_and_does_nothing_outside_colab() -> None:
     source = notebooks.setup_source()
-    assert f"cosent_lib[book] @ git+{notebooks.book_address()}@v{notebooks.book_version()}" in source
-    ast.parse(re.sub(r"%pip.*", "raise AssertionError", source))
-    subprocess.run([sys.executable, "-c", re.sub(r"%pip.*", "raise AssertionError", source)], check=True)
-    in_colab = "import sys, types; sys.modules['google.colab'] = types.ModuleType('x')\n"
-    called = re.sub(r"%pip.*", "raise SystemExit(7)", source)
-    assert subprocess.run([sys.executable, "-c", in_colab + called], check=False).returncode == 7
+    assert f'book = "{notebooks.book_address()}"\n    place = "v{notebooks.book_version()}"' in source
+    outside = re.sub(r"%pip.*", "raise AssertionError", source)
+    ast.parse(outside)
+    subprocess.run([sys.executable, "-c", outside], check=True, env=os.environ | {"PATH": "/nowhere"})  # nor asks git
+
+
+COLAB = """
+import sys, types
+from IPython.core.interactiveshell import InteractiveShell
+sys.modules["google.colab"] = types.ModuleType("google.colab")
+result = InteractiveShell.instance().run_cell(sys.stdin.read())
+sys.exit(0 if result.success else 1)
+"""
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "cosent_lib"
+version = "0"
+[project.optional-dependencies]
+book = []
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[..., None]:
+    """A repository of a library that says which state it is: ``commit("one")``, then perhaps ``git("tag", …)``."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+    def commit(state: str) -> None:
+        (folder / "cosent_lib.py").write_text(f"STATE = {state!r}\n")
+        git("add", "-A")
+        git("commit", "-m", state)
+
+    git("init", "-b", "main")
+    commit.git = git  # type: ignore[attr-defined]
+    return commit
+
+
+def installed_in_colab(folder: Path, address: str, version: str) -> str | None:
+    """What the setup cell of a chapter of ``version`` installs: a STATE; None where nothing is."""
+    cell = notebooks.SETUP_CELL.format(address=address, version=version)
+    target = folder / f"installed {version}"
+    offline = {"PIP_TARGET": str(target), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_CACHE_DIR": "1",
+               "IPYTHONDIR": str(folder / "ipython"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # fmt: skip
+    subprocess.run([sys.executable, "-c", COLAB], input=cell, text=True, env=os.environ | offline, check=False)
+    module = target / "cosent_lib.py"
+    return ast.literal_eval(module.read_text().partition("= ")[2]) if module.exists() else None
+
+
+def test_in_colab_a_chapter_installs_what_it_was_written_for(repository: Callable[..., None], tmp_path: Path) -> None:
+    address = f"file://localhost{(tmp_path / 'repository').as_posix()}"
+    repository("first draft")
+    assert installed_in_colab(tmp_path, address, "0.1.0") == "first draft"  # before any release: main as it is
+    repository("release")
+    repository.git("tag", "v0.1.0")  # type: ignore[attr-defined]
+    repository("draft of the next")
+    assert installed_in_colab(tmp_path / "b", address, "0.1.0") == "release"  # opened from the tag, or an old copy
+    assert installed_in_colab(tmp_path / "b", address, "0.1") == "draft of the next"  # no tag begins as another
+    assert installed_in_colab(tmp_path / "b", address, "0.2.0") == "draft of the next"  # opened from main in between
+
+
+def test_in_colab_a_repository_that_cannot_be_reached_is_no_leave_for_another_state(tmp_path: Path) -> None:
+    assert installed_in_colab(tmp_path, f"file://localhost{tmp_path}/nowhere", "0.1.0") is None
+
+
+def test_main_is_on_its_way_to_a_version_that_is_not_released() -> None:
+    """Once ``vX.Y.Z`` is tagged, what changes belongs to the next version, or main's chapters would install the old."""
+    tag, root = f"v{notebooks.book_version()}", notebooks.ROOT
+    if subprocess.run(["git", "rev-parse", "-q", "--verify", tag], cwd=root, capture_output=True).returncode:
+        return
+    changed = ["git", "diff", "--quiet", tag, "--", "cosent_lib", "cosent_book", "chapters"]
+    assert subprocess.run(changed, cwd=root).returncode == 0, f"{tag} is released: begin the next in version.py"
 
 
 def test_offline_environment_has_neither_data_nor_network() -> None:

@@ -26,21 +26,22 @@ def with_defaults(run: Run, splits: dict[str, Dataset], progress: bool = False) 
         progress: show progress bars.
 
     Returns:
-        tuple: the run with what was chosen, and what that is; empty where nothing was left open.
+        tuple: the run with what was chosen, and what that is and why, with the options that would have said it;
+        empty where nothing was left open.
     """
     said = []
     if run.loss in WITH_RULE and "scale" not in run.loss_options and not run.loss_options.get("learn_scale"):
         options, why = _scale(run, splits, progress)
         run = replace(run, loss_options={**options, **run.loss_options})
-        said.append(f"{why} (--scale sets another)")
+        said.append(f"{why} (--scale)")
     if not {"epochs", "max_steps"} & run.training.keys():
         if "validation" in splits:
             run = replace(run, training={"epochs": MOST_EPOCHS, "patience": PATIENCE, **run.training})
             patience = run.training["patience"]
-            how = f"at most {MOST_EPOCHS} epochs, until {patience} validations in a row bring no new best"
+            how = f"at most {MOST_EPOCHS} epochs, until {patience} validations bring no new best"
         else:
             how = "1 epoch, for there are no validation pairs to stop by"
-        said.append(f"{how} (--epochs sets their number)")
+        said.append(f"{how} (--epochs)")
     return run, "; ".join(said)
 
 
@@ -64,7 +65,7 @@ def _scale(run: Run, splits: dict[str, Dataset], progress: bool) -> tuple[dict[s
         return customary[0], customary[1] + "the untrained encoder's cosines do not follow the validation labels"
     if math.isinf(best):
         return customary[0], customary[1] + "the untrained encoder has every validation pair in order, so none is best"
-    return {"scale": "suggested"}, f"λ = {best:.3g}, computed from the untrained encoder's cosines of validation pairs"
+    return {"scale": "suggested"}, f"λ = {best:.3g}, computed from untrained cosines of validation pairs"
 
 
 def _device(run: Run) -> str:

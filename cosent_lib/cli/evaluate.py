@@ -83,7 +83,7 @@ def scale(
 ) -> None:
     """Say which scale λ CoSENT should train this encoder with, and why, from its cosines on validation pairs.
 
-    Ask before training: the cosines of a trained encoder fit the λ that it was trained with.
+    Ask before training: the cosines of a trained encoder are what that training, with its λ, made of them.
     """
     import torch
 
@@ -116,7 +116,7 @@ def _loaded(encoder: str, task: str, source: str, limits: tuple[float, float] | 
 
 
 def _trained_with(folder: Path) -> list[str]:
-    """Say which λ a saved encoder was trained with, where its record tells, for its cosines fit that."""
+    """Say which λ a saved encoder was trained with, where its record tells: its cosines are what that made of them."""
     from cosent_lib.encoders.base import CONFIG_FILE
 
     if not (folder / CONFIG_FILE).is_file():
@@ -128,7 +128,7 @@ def _trained_with(folder: Path) -> list[str]:
         how = f"trained by {loss['class']}" + (f" with {what}" if what else "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         how = "perhaps trained before; no record.json says with which λ"
-    return [f"{folder} was {how}. A trained encoder's cosines fit the λ of that training, so ask an untrained one."]
+    return [f"{folder} was {how}. Its cosines are what came of that: for a new training ask the untrained encoder."]
 
 
 def _usual_split(task: str, name: str) -> str:

@@ -125,7 +125,7 @@ def evaluate(
 
     Raises:
         ValueError: bad columns; all labels or all cosines equal; only one of the two having labels 0/1.
-        SamePairs: ``threshold_pairs`` hold ``pairs``, or most of them, see `check_other_pairs`.
+        ValueError: ``threshold_pairs`` hold ``pairs``, or most of them, see `check_other_pairs`.
 
     Example:
         >>> from cosent_lib import load_encoder

@@ -138,7 +138,7 @@ def test_scale_of_a_trained_encoder_says_which_scale_made_it(call, own, trained,
     def second_line(encoder, task=own):
         return call("scale", encoder, task, "--no-progress")[1].splitlines()[1]
 
-    ask = "A trained encoder's cosines fit the λ of that training, so ask an untrained one."
+    ask = "Its cosines are what came of that: for a new training ask the untrained encoder."
     assert second_line(trained) == f"{trained} was trained by CoSENTLoss with scale 10. {ask}"
     SentenceEncoder.load(trained).save(tmp_path / "bare")
     assert second_line(tmp_path / "bare").startswith(f"{tmp_path / 'bare'} was perhaps trained before; no record.json")

@@ -272,8 +272,8 @@ def test_by_default_it_trains_until_validation_stops_and_with_the_suggested_scal
     line, record = trained(call, task, tmp_path / "run", "--loss", loss)
     scale = record.resolved["loss"]["scale"]
     assert line == (
-        f"chosen: λ = {scale:.3g}, computed from the untrained encoder's cosines of validation pairs (--scale sets "
-        "another); at most 20 epochs, until 3 validations in a row bring no new best (--epochs sets their number)"
+        f"chosen: λ = {scale:.3g}, computed from untrained cosines of validation pairs (--scale); "
+        "at most 20 epochs, until 3 validations bring no new best (--epochs)"
     )
     texts = [text for side in ("sentence1", "sentence2") for text in load_pairs(task, "train")[side]]
     validation = load_pairs(task, "validation")
@@ -310,9 +310,9 @@ def test_where_no_scale_can_be_computed_it_is_the_customary_one_and_the_reason_i
     ):
         output = tmp_path / f"run {reason[:3]}{len(reason)}"
         line, record = trained(call, task, output)
-        assert line.startswith(f"chosen: λ = 20, the customary one, for {reason} (--scale sets another); ")
+        assert line.startswith(f"chosen: λ = 20, the customary one, for {reason} (--scale); ")
         assert record.resolved["loss"]["scale"] == 20
-    assert line.endswith("; 1 epoch, for there are no validation pairs to stop by (--epochs sets their number)")
+    assert line.endswith("; 1 epoch, for there are no validation pairs to stop by (--epochs)")
     assert record.steps == 5
 
 
@@ -324,7 +324,7 @@ def test_pairs_in_perfect_order_choose_no_scale(call, tmp_path):
     line, record = trained(call, f"csv:{folder}", tmp_path / "run", "--max-steps", "2")
     assert line == (
         "chosen: λ = 20, the customary one, for the untrained encoder has every validation pair in order, so none is "
-        "best (--scale sets another)"
+        "best (--scale)"
     )
     assert record.run.training == {"max_steps": 2, "batch_size": 16, "device": "cpu"}
 

@@ -1,7 +1,7 @@
 """Training pairs changed on purpose: fewer, with random negatives, a third level, two levels only, or wrong labels.
 
 For experiments that ask what a loss owes to its data. Validation and test pairs are never changed, but `leaked` lets
-some of them into the training pairs, which is a mistake made to be seen.
+some of them into the training pairs, which is a mistake made to be seen, and `judged_on_fewer` leaves some of them out.
 """
 
 from __future__ import annotations
@@ -88,6 +88,29 @@ def leaked(splits: Mapping[str, Dataset], changes: Mapping[str, Any], seed: int)
             rest = pairs.select(np.sort(order[count:]))
             mixed["test_unseen"] = type(pairs).from_dict(rest[:], features=pairs.features, info=pairs.info)
     return mixed
+
+
+FEWER = {"take_validation": "validation", "take_test": "test"}
+"""Changes that judge on so many pairs of a held-back split alone, where the encoder is slow: name → split."""
+
+
+def judged_on_fewer(splits: Mapping[str, Dataset], changes: Mapping[str, Any]) -> dict[str, Dataset]:
+    """The splits, with validation and test cut down as ``changes`` ask (`FEWER`): the same pairs for every seed.
+
+    The pairs are drawn without replacement and keep their order; a split that is not loaded is not missed.
+
+    Raises:
+        ValueError: a count out of range.
+    """
+    fewer = dict(splits)
+    for number, (name, split) in enumerate(FEWER.items()):
+        if name not in changes or split not in splits:
+            continue
+        pairs, count = splits[split], changes[name]
+        check_number(name, count, f"a whole number from 2 to {len(pairs)}", 2, len(pairs), whole=True)
+        kept = np.sort(np.random.default_rng([0, len(CHANGES) + len(LEAKS) + number]).permutation(len(pairs))[:count])
+        fewer[split] = type(pairs).from_dict(pairs.select(kept)[:], features=pairs.features, info=pairs.info)
+    return fewer
 
 
 def _take(columns: Columns, count: Any, rng: np.random.Generator) -> Columns:

@@ -1,14 +1,20 @@
 """A run of the book carried out: `perform`, with training pairs changed and training watched as the run declares."""
 
+from collections.abc import Callable, Mapping
+
 from datasets import Dataset
 
-from cosent_book.alterations import LEAKS, altered, leaked
+from cosent_book.alterations import FEWER, LEAKS, altered, judged_on_fewer, leaked
+from cosent_book.e5 import load_e5
+from cosent_book.measurements.training import texts_of
 from cosent_book.watches import make_watch
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.runs.perform import load_splits, perform
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 from cosent_lib.training.setup import Watch
+
+BOOK_ENCODERS: dict[str, Callable[..., SentenceEncoder]] = {"e5": load_e5}
 
 
 def carry_out(
@@ -25,13 +31,21 @@ def carry_out(
         ValueError: an unknown change or watch, one that the data do not allow; and what `perform` raises.
     """
     seen = altered_splits(run, load_splits(run) if splits is None else splits)
-    return perform(run, progress=progress, splits=seen, watch=_watch(run, seen))
+    return perform(run, progress=progress, splits=seen, encoder=own_encoder(run, seen), watch=_watch(run, seen))
+
+
+def own_encoder(run: Run, splits: Mapping[str, Dataset]) -> SentenceEncoder | None:
+    """The run's encoder where it is one of the book's, which the library does not know; else None."""
+    if run.encoder not in BOOK_ENCODERS:
+        return None
+    texts = dict.fromkeys(text for pairs in splits.values() for text in texts_of(pairs))
+    return BOOK_ENCODERS[run.encoder](list(texts), **run.encoder_options)
 
 
 def altered_splits(run: Run, splits: dict[str, Dataset]) -> dict[str, Dataset]:
-    """The splits as the run sees them: its training pairs changed as it declares, all others as they are."""
-    splits = leaked(splits, run.alter, run.seed)
-    changes = {name: value for name, value in run.alter.items() if name not in LEAKS}
+    """The splits as the run sees them: its training pairs changed as it declares, all others as they are or fewer."""
+    splits = judged_on_fewer(leaked(splits, run.alter, run.seed), run.alter)
+    changes = {name: value for name, value in run.alter.items() if name not in LEAKS | FEWER}
     return splits | {"train": altered(splits["train"], changes, run.seed)}
 
 

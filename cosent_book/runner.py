@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosent_book import store
-from cosent_book.carry_out import altered_splits, carry_out
+from cosent_book.carry_out import BOOK_ENCODERS, altered_splits, carry_out
 from cosent_book.records import load_records, missing_runs, save_record
 from cosent_book.suites.plan import Plan
 from cosent_lib.errors import CosentError
@@ -84,7 +85,7 @@ def require_encoders(runs: Sequence[Run]) -> None:
     wanted = {run.encoder_label: run for run in runs}
     for run in wanted.values():
         try:
-            load_encoder(run.encoder, ["a text"], **run.encoder_options)
+            BOOK_ENCODERS.get(run.encoder, partial(load_encoder, run.encoder))(["a text"], **run.encoder_options)
         except EncoderUnavailable as error:
             others = sorted({other.encoder for other in wanted.values()} - {run.encoder})
             way = f"; --only {others[0]!r} leaves them out" if others else ""

@@ -143,10 +143,15 @@ def sum_weights(
         ``spearman``, and ``mrr`` of retrieval on test.
     """
     pairs, test = data.load(task, "train"), data.load(task, "test")
-    both = {"loss": "cosent+mnrl", **{f"{part}_scale": scale for part, scale in scales.items()}}
+    # in-batch negatives in the usual form: an answer that stands twice in a batch is a negative of itself
+    both = {
+        "loss": "cosent+mnrl",
+        "mnrl_equal_are_negatives": True,
+        **{f"{part}_scale": scale for part, scale in scales.items()},
+    }
     losses: dict[float | None, dict[str, Any]] = {0.0: {"loss": "cosent", "scale": scales["cosent"]}}
     losses |= {weight: {**both, "mnrl_weight": float(weight)} for weight in weights}
-    losses |= {None: {"loss": "mnrl", "scale": scales["mnrl"]}}
+    losses |= {None: {"loss": "mnrl", "scale": scales["mnrl"], "equal_are_negatives": True}}
     rows = []
     for seed in seeds:
         chosen = altered(pairs, {} if take is None else {"take": take}, seed)

@@ -82,7 +82,7 @@ def _contenders(ordinal: bool) -> list[Contender]:
         ("CoSENT, λ learned", "cosent", {"learn_scale": True}, RATES),
         ("RankNet, λ tuned", "ranknet", {}, SCALES),
         ("AnglE, scale tuned", "angle", {}, SCALES),
-        ("in-batch negatives, scale tuned", "mnrl", {}, SCALES),
+        ("in-batch negatives, scale tuned", "mnrl", {"equal_are_negatives": True}, SCALES),
     ]
     return [*rows[:4], ("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}, RATES), *rows[4:]] if ordinal else rows
 

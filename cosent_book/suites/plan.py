@@ -64,11 +64,13 @@ def plan(suite: str, recorded: Mapping[str, Record], only: str = "", encoder: st
         encoder: As for `rows`.
     """
     runs: dict[str, Run] = {}
+    later: dict[str, Run] = {}
     undecided = 0
     for row in rows(suite, only, encoder):
-        undecided += len(row.seeds) if row.waits(recorded) else 0
-        runs |= {run.key: run for run in [*row.trials(recorded), *reported(row, recorded, only)] if run.key not in runs}
-    return Plan(list(runs.values()), undecided)
+        undecided += (len(row.seeds) - row.dear) if row.waits(recorded) else 0
+        for run in [*row.trials(recorded), *reported(row, recorded, only)]:
+            (later if row.dear and run.seed != row.seeds[0] else runs).setdefault(run.key, run)
+    return Plan(list((runs | later).values()), undecided)
 
 
 def reported(row: Row, recorded: Mapping[str, Record], only: str = "") -> list[Run]:

@@ -35,11 +35,14 @@ class Row:
         label: What the row is called.
         candidates: Runs that differ in what is to be chosen; one where nothing is.
         seeds: Seeds of the reported runs.
+        dear: The runs are long. Each candidate is judged at once, to save a run of the chosen one (the choice is made
+            on validation all the same), and further seeds come after the first ones of all rows.
     """
 
     label: str
     candidates: tuple[Run, ...]
     seeds: tuple[int, ...]
+    dear: bool = False
 
     def __str__(self) -> str:
         return f"{self.candidates[0].task} · {self.label}"
@@ -57,7 +60,7 @@ class Row:
         """The runs that the choice is made from, as far as they are known; none where there is nothing to choose."""
         if len(self.candidates) == 1:
             return []
-        return [replace(run, seed=self.seeds[0], judge=()) for run in self.candidates]
+        return [replace(run, seed=self.seeds[0], judge=run.judge if self.dear else ()) for run in self.candidates]
 
     def waits(self, recorded: Mapping[str, Record]) -> bool:
         """Whether a candidate is not among the records, so that the choice is still to come."""

@@ -41,20 +41,30 @@ def flips() -> Iterator[Row]:
         )  # fmt: skip
 
 
-# The family: label, loss, its options as a function of the one number that is tuned
+# The family: label, loss, its options as a function of the one number that is tuned. In-batch negatives in the usual
+# form, in which an answer that stands twice in a batch is a negative of itself.
 Member = tuple[str, str, Callable[[float], dict[str, Any]]]
 FAMILY: tuple[Member, ...] = (
     ("CoSENT", "cosent", lambda scale: {"scale": scale}),
     ("CoSENT without the 1", "cosent", lambda scale: {"scale": scale, "flat": True}),
     ("power mean, κ = −1", "power_mean", lambda scale: {"scale": scale, "exponent": -1.0}),
     ("AnglE's angle", "angle", lambda scale: {"scale": scale}),
-    ("in-batch negatives", "mnrl", lambda scale: {"scale": scale}),
-    ("CoSENT + in-batch", "cosent+mnrl", lambda scale: {"cosent_scale": scale, "mnrl_scale": 20.0}),
+    ("in-batch negatives", "mnrl", lambda scale: {"scale": scale, "equal_are_negatives": True}),
+    (
+        "CoSENT + in-batch",
+        "cosent+mnrl",
+        lambda scale: {"cosent_scale": scale, "mnrl_scale": 20.0, "mnrl_equal_are_negatives": True},
+    ),
     ("CoSENT + angle", "cosent+angle", lambda scale: {"cosent_scale": scale, "angle_scale": scale}),
     (
         "CoSENT + in-batch + angle",
         "cosent+mnrl+angle",
-        lambda scale: {"cosent_scale": scale, "angle_scale": scale, "mnrl_scale": 20.0},
+        lambda scale: {
+            "cosent_scale": scale,
+            "angle_scale": scale,
+            "mnrl_scale": 20.0,
+            "mnrl_equal_are_negatives": True,
+        },
     ),
 )
 

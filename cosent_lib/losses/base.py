@@ -35,14 +35,19 @@ class PairLoss(nn.Module):
     """Whether the value is a :func:`rank_loss`, so that :func:`inversion_bound` applies to it."""
     needs_targets: bool = True
     """Whether labels are targets, which must lie in [0, 1], and not merely an order."""
+    needs_texts: bool = False
+    """Whether it matters which texts of a batch are equal."""
 
-    def forward(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
             u: vectors of the first sentences, ``[batch, dim]``.
             v: vectors of the second sentences, ``[batch, dim]``.
             labels: similarity labels, ``[batch]``, in [0, 1] where the loss needs targets.
+            texts: integers ``[batch, 2]``, equal where the texts are equal, for a loss that needs to know (others pass
+                them over). Without them texts count as equal where their vectors are, to the last bit; dropout hides
+                that, so :func:`cosent_lib.train` hands them over.
 
         Raises:
             ValueError: for shapes that do not fit, or labels outside [0, 1] where targets are needed.
@@ -53,14 +58,21 @@ class PairLoss(nn.Module):
             raise ValueError(f"labels must have shape [{u.shape[0]}], one a pair, got {list(labels.shape)}")
         if self.needs_targets:
             _check_targets(labels)
-        return self.compute(u, v, labels)
+        if not self.needs_texts:
+            return self.compute(u, v, labels)
+        if texts is None:
+            texts = _equal_rows(torch.cat([u, v]).detach()).view(2, -1).T
+        elif texts.shape != (len(u), 2) or texts.is_floating_point():
+            kind = f"{str(texts.dtype).removeprefix('torch.')} {list(texts.shape)}"
+            raise ValueError(f"texts must be integers of shape [{len(u)}, 2], two a pair, got {kind}")
+        return self.compute(u, v, labels, texts.to(u.device))
 
     def teaches(self, labels: Tensor) -> bool:
         """Return whether a batch with ``labels: [batch]`` carries any signal."""
         return not self.needs_order or bool((labels != labels[0]).any())
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of checked inputs; what a subclass defines."""
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
+        """Return the loss of checked inputs, ``texts`` among them where they are needed; what a subclass defines."""
         raise NotImplementedError
 
     def options(self) -> dict[str, Any]:
@@ -102,17 +114,21 @@ class SummedLoss(PairLoss):
         self.parts = nn.ModuleDict(dict(parts))
         self.needs_order = all(part.needs_order for part in parts.values())
         self.needs_targets = any(part.needs_targets for part in parts.values())
+        self.needs_texts = any(part.needs_texts for part in parts.values())
 
     def teaches(self, labels: Tensor) -> bool:
         """See :meth:`PairLoss.teaches`: whether any part is taught something."""
         return any(part.teaches(labels) for part in self._parts().values())
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
         """See the class."""
         taught = {name: part for name, part in self._parts().items() if part.teaches(labels)}
         if not taught:
             return (u.sum() + v.sum()) * 0
-        return torch.stack([self.weights[name] * part.compute(u, v, labels) for name, part in taught.items()]).sum()
+        values = {
+            name: part.compute(u, v, labels, *(texts if part.needs_texts else ())) for name, part in taught.items()
+        }
+        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 
     def options(self) -> dict[str, Any]:
         """``NAME_OPTION`` of every part, and ``NAME_weight``."""
@@ -129,6 +145,11 @@ class SummedLoss(PairLoss):
 
     def _parts(self) -> dict[str, PairLoss]:
         return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}
+
+
+def _equal_rows(vectors: Tensor) -> Tensor:
+    """An integer a row ``[n]``, equal where the rows of ``vectors: [n, dim]`` are equal."""
+    return vectors.unique(dim=0, return_inverse=True)[1]
 
 
 def _check_targets(labels: Tensor) -> None:

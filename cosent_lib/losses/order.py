@@ -254,27 +254,55 @@ class MultipleNegativesRankingLoss(ScaledLoss):
     """InfoNCE over the batch: each positive pair's own v against every v of the batch, u by u.
 
     Pairs labelled ≥ ½ are the positives, and only their u ask; the second sentences of the others serve as candidates
-    for them, their first sentences take no part. A batch without positives gives 0 with zero gradients, and warns.
+    for them, their first sentences take no part. What is known to be right is no negative: neither a candidate whose
+    text is that of the pair's own v, nor the v of another positive pair with the same u. A batch without positives, or
+    without negatives, gives 0 with zero gradients, and warns.
+
+    Args:
+        scale: λ, a positive number.
+        learn_scale: see :class:`ScaledLoss`.
+        equal_are_negatives: count such candidates as negatives all the same, as the usual form does. A perfect encoder
+            then has a loss above zero wherever an answer stands twice in a batch.
 
     Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 12.
     """
 
     needs_targets = True
 
+    def __init__(self, scale: float = 20.0, learn_scale: bool = False, equal_are_negatives: bool = False) -> None:
+        super().__init__(scale, learn_scale)
+        self.equal_are_negatives = equal_are_negatives
+        self.needs_texts = not equal_are_negatives
+
     def teaches(self, labels: Tensor) -> bool:
         """See :meth:`PairLoss.teaches`: here, whether there is a positive pair."""
         return bool((labels >= 0.5).any())
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
         """See the class."""
         own = (labels >= 0.5).nonzero().flatten()
         unit_u, unit_v = unit(u), unit(v)
-        if own.numel() == 0:
-            _warn_nothing_demanded("MultipleNegativesRankingLoss", "no pair labelled 0.5 or more")
+        known = _known_right(own, labels, *texts) if texts else None
+        nothing = "no pair labelled 0.5 or more" if own.numel() == 0 else None
+        if known is not None and own.numel() > 0 and len(u) > 1 and bool(known.sum() == known.numel() - own.numel()):
+            nothing = "every other candidate is known to be right"
+        if nothing:
+            _warn_nothing_demanded("MultipleNegativesRankingLoss", nothing)
             return (unit_u.sum() + unit_v.sum()) * 0
         with torch.autocast(u.device.type, enabled=False):  # a bf16 product would round the cosines
             similarities = unit_u[own] @ unit_v.T  # [positives, batch]
-        return F.cross_entropy(self.scaled(similarities), own)
+        logits = self.scaled(similarities)
+        return F.cross_entropy(logits if known is None else logits.masked_fill(known, -math.inf), own)
+
+
+def _known_right(own: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
+    """Which candidates, beside its own, are known to be right for a positive pair's u: bool ``[positives, batch]``."""
+    first, second = texts.T
+    same_answer = second[own, None] == second
+    answered = (first[own, None] == first) & (labels >= 0.5)
+    known = same_answer | answered
+    known[torch.arange(len(own), device=own.device), own] = False
+    return known
 
 
 def _warn_nothing_demanded(loss: str, what: str) -> None:

@@ -28,6 +28,7 @@ def perform(
     *,
     progress: bool = True,
     splits: "dict[str, Dataset] | None" = None,
+    encoder: "SentenceEncoder | None" = None,
     watch: "Watch | None" = None,
     output_dir: str | Path | None = None,
     checkpoint_steps: int | None = None,
@@ -39,6 +40,7 @@ def perform(
         run: What to do.
         progress: Show progress bars.
         splits: From `load_splits`, the training pairs changed where the run declares that they are.
+        encoder: The run's encoder, where `load_encoder` does not know it by its name; it is trained.
         watch: As for `train`; what a run declares to watch is handed over here.
         output_dir: As in `TrainingConfig`.
         checkpoint_steps: As in `TrainingConfig`.
@@ -62,8 +64,9 @@ def perform(
     pairs, validation = splits["train"], splits.get("validation")
     if validation is None:
         warnings.warn(f"{run.task} has no validation split: the last step is kept, not the best", stacklevel=2)
-    texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
-    encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
+    if encoder is None:
+        texts = [*pairs["sentence1"][:], *pairs["sentence2"][:]]
+        encoder = load_encoder(run.encoder, texts, **{"seed": run.seed, **run.encoder_options})
     loss = make_loss(run.loss, encoder, **_loss_options(run))
     _warn_of_cut(encoder, splits)
     with silent_about_cut():

@@ -156,7 +156,11 @@ class Objective(nn.Module):
     def forward(self, first: Sequence[list[int]], second: Sequence[list[int]], labels: Tensor) -> Tensor:
         """The loss, a scalar; both columns go through the encoder in one call."""
         u, v = self.encoder.embed([*first, *second]).split(len(first))
-        return self.loss(u, v, labels)
+        if not getattr(self.loss, "needs_texts", False):
+            return self.loss(u, v, labels)
+        number: dict[tuple[int, ...], int] = {}  # of the texts of this batch: equal where their tokens are
+        texts = [[number.setdefault(tuple(ids), len(number)) for ids in column] for column in (first, second)]
+        return self.loss(u, v, labels, torch.tensor(texts).T)
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

@@ -1,9 +1,11 @@
 """Training pairs changed on purpose: what is changed, what is left alone, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from datasets import Dataset
 
-from cosent_book.alterations import CHANGES, LEAKS, altered, leaked
+from cosent_book.alterations import CHANGES, LEAKS, altered, judged_on_fewer, leaked
 from cosent_book.carry_out import altered_splits, carry_out
 from cosent_lib.data.load import fingerprint, load_pairs, origin
 from cosent_lib.runs.perform import load_splits
@@ -227,3 +229,28 @@ def test_a_run_with_leaks_judges_the_unseen_pairs_beside_all() -> None:
     unchanged = altered_splits(make_leaking_run(), plain)["train"]["score"][:][len(plain["train"]) :]
     assert 0.1 < sum(a != b for a, b in zip(added, unchanged, strict=True)) / 350 < 0.4
     assert "leak_test=250 leak_validation=100" in str(run)
+
+
+# ------------------------------------------------------------------------------------------- judged on fewer pairs
+
+
+def test_judged_on_fewer_pairs_are_the_same_for_every_seed_and_in_their_order(splits: dict[str, Dataset]) -> None:
+    run = Run(suite="trial", task="builtin", encoder="static", loss="cosent", alter={"take_test": 50})
+    fewer = altered_splits(run, splits)
+    assert rows_of(fewer["validation"]) == rows_of(splits["validation"])
+    assert rows_of(fewer["train"]) == rows_of(splits["train"])
+    kept, whole = rows_of(fewer["test"]), rows_of(splits["test"])
+    assert len(kept) == 50
+    assert kept == [row for row in whole if row in set(kept)]
+    assert kept != whole[:50]
+    assert kept == rows_of(altered_splits(replace(run, seed=3), splits)["test"])
+    assert origin(fewer["test"]) == origin(splits["test"])
+    assert fingerprint(fewer["test"]) != fingerprint(splits["test"])
+    assert len(rows_of(judged_on_fewer(splits, {"take_validation": 20})["validation"])) == 20
+
+
+@pytest.mark.parametrize("count", [1, 10**6, 2.5])
+def test_an_impossible_number_to_judge_on_is_refused(splits: dict[str, Dataset], count: object) -> None:
+    with pytest.raises(ValueError, match="take_test must be a whole number from 2 to"):
+        judged_on_fewer(splits, {"take_test": count})
+    assert judged_on_fewer({"train": splits["train"]}, {"take_test": count}).keys() == {"train"}  # nothing to cut

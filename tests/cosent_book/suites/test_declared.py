@@ -26,7 +26,10 @@ ASKING = {"frame", "rows", "plan", "load_records", "measured"}
 
 def runs_of(row: Row) -> list[Run]:
     """The candidates, and each of them with every seed, as if each were chosen."""
-    return [*row.trials({}), *(run for candidate in row.candidates for run in row.of_seeds(candidate))]
+    return [
+        *([] if row.dear else row.trials({})),
+        *(run for candidate in row.candidates for run in row.of_seeds(candidate)),
+    ]
 
 
 def all_runs(suite: str) -> list[Run]:
@@ -91,7 +94,7 @@ def asked_for() -> set[str]:
     return found
 
 
-BEING_RECORDED = {"table"}
+BEING_RECORDED = {"table", "e5"}
 """Suites whose chapters follow when their records are whole; a chapter that shows one takes it off this list."""
 
 

@@ -175,3 +175,26 @@ def test_main_gives_every_loss_the_same_number_of_tries() -> None:
         by_task[row.candidates[0].task].append(row.label)
     assert all(len(set(labels)) == len(labels) for labels in by_task.values())
     assert set(by_task["lcqmc"]) == set(by_task["stsb_en"]) - {"Sentence-BERT, 6 classes"}
+
+
+def test_dear_candidates_are_judged_at_once_and_further_seeds_come_last(declare: Callable[..., None]) -> None:
+    first, second = (
+        Row(
+            label=loss,
+            candidates=tuple(make_run(loss=loss, training={"learning_rate": rate}) for rate in (1e-2, 2e-2)),
+            seeds=(0, 1),
+            dear=True,
+        )
+        for loss in ("cosent", "sbert")
+    )
+    declare(first, second)
+    waiting = plan("trial", {})
+    assert [(run.loss, run.seed, run.judge) for run in waiting.runs] == [
+        (loss, 0, ("test",)) for loss in ("cosent", "cosent", "sbert", "sbert")
+    ]
+    assert waiting.undecided == 2  # of each row the chosen setting with the other seed
+    recorded = trials(first, [0.5, 0.7])
+    assert first.chosen(recorded) == first.candidates[1]  # by validation, whatever test says
+    more = plan("trial", recorded)
+    assert [(run.loss, run.seed, run.training["learning_rate"]) for run in more.runs[4:]] == [("cosent", 1, 2e-2)]
+    assert first.reported(recorded)[0].key in recorded  # the chosen one is not made a second time

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from loss_kit import Encoder, Passthrough, batch, gradients
 from torch import Tensor
 
-from cosent_lib.losses.base import cosine
+from cosent_lib.losses.base import SummedLoss, cosine
 from cosent_lib.losses.direct import CosineSimilarityLoss
 from cosent_lib.losses.make import make_loss
 from cosent_lib.losses.order import (
@@ -76,6 +76,73 @@ def test_in_batch_negatives_are_one_rank_loss_a_row() -> None:
         similarities = 20 * F.cosine_similarity(u[i : i + 1], v)
         rows.append(rank_loss(similarities, torch.arange(9) == i))
     torch.testing.assert_close(MultipleNegativesRankingLoss(20.0)(u, v, labels), torch.stack(rows).mean())
+
+
+def repeated() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows 0 and 2 have one answer, rows 1 and 3 one question; row 4, labelled 0, has the answer of row 0."""
+    u, v = (torch.eye(6, dtype=torch.float64)[rows] for rows in ([0, 1, 2, 1, 4], [0, 1, 0, 3, 0]))
+    return u, v, torch.tensor([1.0, 1, 1, 1, 0])
+
+
+# for each positive pair the candidates that stay, by hand: its own and those not known to be right
+LEFT = {0: [0, 1, 3], 1: [1, 0, 2, 4], 2: [2, 1, 3], 3: [3, 0, 2, 4]}
+
+
+def test_equal_answers_and_other_answers_of_a_question_are_no_negatives() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(6, 4, dtype=torch.float64)
+    u, v, labels = repeated()
+    u, v = (vectors @ weight for vectors in (u, v))
+    rows = [
+        F.cross_entropy(5 * F.cosine_similarity(u[i : i + 1], v[left])[None], torch.tensor([0]))
+        for i, left in LEFT.items()
+    ]
+    got = MultipleNegativesRankingLoss(5.0)(u, v, labels)
+    torch.testing.assert_close(got, torch.stack(rows).mean())
+    # by number the same, also where dropout has made the vectors of one text differ
+    texts = torch.tensor([[0, 10], [1, 11], [2, 10], [1, 13], [4, 10]])
+    torch.testing.assert_close(MultipleNegativesRankingLoss(5.0)(u, v, labels, texts), got)
+    noisy = v + 1e-9 * torch.randn_like(v)
+    torch.testing.assert_close(MultipleNegativesRankingLoss(5.0)(u, noisy, labels, texts), got, rtol=1e-6, atol=0)
+    assert MultipleNegativesRankingLoss(5.0)(u, noisy, labels) > got + 0.1
+
+
+def test_a_perfect_encoder_has_no_loss_where_an_answer_stands_twice() -> None:
+    u = torch.eye(3)[[0, 0, 1]]
+    assert float(MultipleNegativesRankingLoss(50.0)(u, u, torch.ones(3))) < 1e-6
+    usual = MultipleNegativesRankingLoss(50.0, equal_are_negatives=True)(u, u, torch.ones(3))
+    assert float(usual) == pytest.approx(2 / 3 * math.log(2))
+    losses = pytest.importorskip("sentence_transformers.losses")
+    features = [{"sentence_embedding": u}, {"sentence_embedding": u}]
+    torch.testing.assert_close(usual, losses.MultipleNegativesRankingLoss(Passthrough(), scale=50.0)(features, None))
+
+
+def test_equal_answers_are_told_to_a_part_of_a_sum() -> None:
+    u, v, labels = repeated()
+    texts = torch.tensor([[0, 10], [1, 11], [2, 12], [1, 13], [4, 14]])  # other answers, whatever the vectors say
+    parts = {"cosent": CoSENTLoss(5.0), "mnrl": MultipleNegativesRankingLoss(5.0)}
+    for given in ((), (texts,)):
+        expected = sum(part(u, v, labels, *given) for part in parts.values())
+        torch.testing.assert_close(SummedLoss(parts)(u, v, labels, *given), expected)
+    assert parts["mnrl"](u, v, labels) < parts["mnrl"](u, v, labels, texts)
+
+
+def test_a_batch_of_one_answer_has_no_negatives_and_warns() -> None:
+    u, _, _ = batch(4)
+    u.requires_grad_()
+    with pytest.warns(NoDemandedPairsWarning, match="every other candidate is known to be right"):
+        loss = MultipleNegativesRankingLoss()(u, torch.ones_like(u), torch.ones(4))
+    assert float(loss.detach()) == 0
+    assert float(gradients(loss, u)[0].abs().max()) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "got"), [(torch.zeros(4, 2), "float32 .4, 2."), (torch.zeros(2, 4, dtype=torch.long), "int64 .2, 4.")]
+)
+def test_texts_that_do_not_fit_are_refused(texts: torch.Tensor, got: str) -> None:
+    u, v, labels = batch(4)
+    with pytest.raises(ValueError, match=f"texts must be integers of shape .4, 2., two a pair, got {got}"):
+        MultipleNegativesRankingLoss()(u, v, labels, texts)
 
 
 def test_pairwise_logistic_is_the_mean_over_strict_pairs() -> None:

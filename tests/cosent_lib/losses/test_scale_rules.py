@@ -95,7 +95,8 @@ def test_in_a_sum_a_rule_belongs_to_its_part() -> None:
     assert isinstance(loss, SummedLoss)
     assert loss.given() == {
         "cosent_scale": "followed", "cosent_margin": 0.0, "cosent_learn_scale": False, "cosent_flat": False,
-        "mnrl_scale": 20.0, "mnrl_learn_scale": False, "cosent_weight": 1.0, "mnrl_weight": 1.0,
+        "mnrl_scale": 20.0, "mnrl_learn_scale": False, "mnrl_equal_are_negatives": False,
+        "cosent_weight": 1.0, "mnrl_weight": 1.0,
     }  # fmt: skip
 
 

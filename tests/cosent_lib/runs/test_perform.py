@@ -140,7 +140,7 @@ def test_a_sum_of_losses_is_recorded_with_the_options_of_its_parts(own):
     record = perform(make_run(task=own, loss="cosent+mnrl+sbert", loss_options=options), progress=False)[0]
     assert record.resolved["loss"] == {
         "class": "SummedLoss", "cosent_scale": 20.0, "cosent_margin": 0.0, "cosent_learn_scale": False,
-        "cosent_flat": False, "cosent_weight": 1.0, "mnrl_learn_scale": False,
+        "cosent_flat": False, "cosent_weight": 1.0, "mnrl_learn_scale": False, "mnrl_equal_are_negatives": False,
         "mnrl_scale": 5.0, "mnrl_weight": 1.0, "sbert_num_labels": 2, "sbert_features": ["u", "v", "|u-v|"],
         "sbert_weight": 0.5,
     }  # fmt: skip

@@ -344,3 +344,19 @@ def test_batches_without_a_positive_are_counted_for_in_batch_negatives() -> None
     with pytest.warns(UserWarning, match=r"4 of 4 batches \(100.0%\)"):
         result = train(encoder, make_loss("mnrl", encoder), pairs, quiet(max_steps=4))
     assert result.batches_without_order == 4
+
+
+@pytest.mark.parametrize("name", ["mnrl", "cosent+mnrl"])
+def test_the_loss_is_told_which_texts_of_a_batch_are_equal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = {"sentence1": ["a plan", "a bill", "A Plan"], "sentence2": ["the plan", "a plan", "the plan"]}
+    pairs |= {"score": [1.0, 0.0, 1.0]}
+    encoder = static(pairs)  # to which capital letters are small ones
+    loss, told = make_loss(name, encoder), []
+    compute = type(loss).compute
+    monkeypatch.setattr(type(loss), "compute", lambda self, *given: told.append(given[3]) or compute(self, *given))
+    train(encoder, loss, pairs, quiet(max_steps=1))
+    rows = Batches(encoder, pairs, 64, 0).at(1)[0].rows
+    texts = [(pairs["sentence1"][row].lower(), pairs["sentence2"][row]) for row in rows]
+    flat, numbers = [text for pair in texts for text in pair], told[0].flatten().tolist()
+    assert told[0].shape == (len(rows), 2)
+    assert all((a == b) == (flat[i] == flat[j]) for i, a in enumerate(numbers) for j, b in enumerate(numbers))

@@ -200,3 +200,32 @@ def test_a_split_without_order_in_its_cosines_costs_no_finished_training(tmp_pat
         record = perform(make_run(task=f"csv:{own}"), progress=False)[0]
     assert record.metrics["test"] == {"spearman": None}
     assert record.metrics["validation"]["spearman"] is not None
+
+
+def test_the_classifier_is_judged_beside_the_share_of_the_largest_class(own):
+    metrics = perform(make_run(task=own, loss="sbert"), progress=False)[0].metrics["test"]
+    assert metrics["classifier_majority"] == 0.5  # twenty pairs of forty are labelled 1
+    assert 0 <= metrics["classifier_accuracy"] <= 1
+
+
+def test_a_test_split_that_is_the_validation_split_is_said_and_has_no_threshold(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    task = own_task(own)
+    rows = (own / "validation.tsv").read_text().splitlines()
+    (own / "test.tsv").write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n")  # in another order
+    with pytest.warns(UserWarning, match="test: validation must be other data .* what test says is no evidence"):
+        metrics = perform(make_run(task=task), progress=False)[0].metrics["test"]
+    assert metrics["spearman"] is not None
+    assert "accuracy" not in metrics
+
+
+def test_an_encoder_that_is_handed_over_is_the_one_that_is_trained(own):
+    from cosent_lib.encoders.load import load_encoder
+
+    encoder = load_encoder("static", ["I see a red cat", "green dog"], dim=8)
+    before = encoder.encode(["cat"])
+    record, trained = perform(make_run(task=own, encoder="of the book's own"), progress=False, encoder=encoder)
+    assert trained is encoder
+    assert (encoder.encode(["cat"]) != before).any()
+    assert record.resolved["encoder"]["dim"] == 8

@@ -108,4 +108,28 @@ def e5() -> Iterator[Row]:
             yield Row(label=label, candidates=runs, seeds=E5_SEEDS, dear=True)
 
 
-CENTRAL_SUITES: dict[str, Callable[..., Iterator[Row]]] = {"table": table, "e5": e5}
+MINILM_RATES = Ladder("learning_rate", (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4), (1e-5, 2e-5, 5e-5, 1e-4))
+MINILM_SCALES = Ladder("scale", (0.3125, 0.625, 1.25, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0), (1.25, 2.5, 5.0, 10.0))
+
+
+def minilm_grid() -> Iterator[Row]:
+    """MiniLM on STS-B en: losses at four rates, the ranking losses with λ as well; at most three epochs."""
+    training = {"epochs": 3, "batch_size": 32, "evaluation_steps": 60, "patience": 3}
+    contenders: list[Contender] = [
+        ("CoSENT, λ tuned", "cosent", {"scale": 20.0}, MINILM_SCALES),
+        ("squared cosine", "cosine_squared", {}, None),
+        ("CoSENT, λ suggested", "cosent", {"scale": "suggested"}, None),
+        ("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}, None),
+        ("RankNet, λ tuned", "ranknet", {"scale": 20.0}, MINILM_SCALES),
+        ("CoSENT, λ = 20", "cosent", {"scale": 20.0}, None),
+        ("cosine with margin", "cosine_margin", {"margin": 0.7}, None),
+    ]
+    for label, loss, options, dial in contenders:
+        run = Run(
+            suite="minilm_grid", task="stsb_en", encoder="minilm", loss=loss, loss_options=options, training=training
+        )  # fmt: skip
+        ladders = (MINILM_RATES,) if dial is None else (MINILM_RATES, dial)
+        yield Search(label=label, candidates=(run,), seeds=(0, 1, 2), ladders=ladders, dear=True)
+
+
+CENTRAL_SUITES: dict[str, Callable[..., Iterator[Row]]] = {"table": table, "e5": e5, "minilm_grid": minilm_grid}

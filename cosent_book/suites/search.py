@@ -84,7 +84,8 @@ class Search(Row):
 
     def _searched(self, recorded: Mapping[str, Record]) -> tuple[list[Run], bool]:
         """All known trials, and whether the search has ended."""
-        run = replace(self.candidates[0], seed=self.seeds[0], judge=())
+        first = self.candidates[0]
+        run = replace(first, seed=self.seeds[0], judge=first.judge if self.dear else ())
         trials: dict[str, Run] = {}
         for ladder in self.ladders:
             stage = list(self._stage(run, ladder, recorded))

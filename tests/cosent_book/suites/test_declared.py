@@ -94,7 +94,7 @@ def asked_for() -> set[str]:
     return found
 
 
-BEING_RECORDED = {"table", "e5"}
+BEING_RECORDED = {"table", "e5", "minilm_grid"}
 """Suites whose chapters follow when their records are whole; a chapter that shows one takes it off this list."""
 
 

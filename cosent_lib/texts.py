@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 # Invisible, though Unicode counts them as letters, marks or a symbol: fillers, joiners, variation selectors, a blank
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0").union(
-    map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0))
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0").union(
+    "\U00016fe4\U0001d159\ufffe\uffff",
+    *(map(chr, range(*ends)) for ends in ((0xFE00, 0xFE10), (0xFFF0, 0xFFF9), (0xE0000, 0xE1000))),
 )
 
 
@@ -52,6 +53,12 @@ def check_text(name: str, text: object) -> None:
     """
     if fault := fault_of(name, text):
         raise ValueError(f"{fault[0]}: got {shown(text)}, expected {fault[1]}")
+
+
+def folded(text: str) -> str:
+    """A text without what most encoders do not see: capital letters, runs of spaces, characters that do not show."""
+    visible = "".join(c for c in unicodedata.normalize("NFKC", text) if _shows(c) or c.isspace())
+    return " ".join(visible.casefold().split())
 
 
 def shown(value: object) -> str:

@@ -67,13 +67,14 @@ def check(
         str | None, typer.Option(help="Say how many texts it would cut: minilm, small, a folder or a hub id.")
     ] = None,
 ) -> None:
-    """Check every row of your own file, or of each split of a folder (exit code 2 for malformed rows)."""
+    """Check every row of your own file, or of each split of a folder (exit code 2 for malformed rows, or none)."""
     from cosent_lib.data.load import check_own
 
     limits = score_limits(score_range)
     checked = check_own(str(file), limits)
     for checker in checked.values():
         verdict = f"{len(checker.bad)} malformed" if checker.bad else "all well formed"
+        verdict = verdict if checker.columns["score"] or checker.bad else "nothing to train or evaluate on"
         typer.echo(f"{checker.path}: {len(checker.columns['score']) + len(checker.bad)} rows, {verdict}")
         for error in checker.bad[:SHOWN]:
             typer.echo("  " + str(error).removeprefix(f"{checker.path}: "))
@@ -85,7 +86,7 @@ def check(
     if good := {split: checker.columns for split, checker in checked.items() if checker.columns["score"]}:
         _show(good, advise=True)
         _show_cut(encoder, good)
-    if any(checker.bad for checker in checked.values()):
+    if any(checker.bad or not checker.columns["score"] for checker in checked.values()):
         raise typer.Exit(2)
 
 

@@ -42,13 +42,19 @@ def check_trained(encoder: str) -> None:
         )
 
 
-def named(settings: list[str]) -> dict[str, Any]:
-    """Settings given as name=value, the value as JSON (6, 0.5, true, ["u", "v"]) or else as text."""
-    options: dict[str, Any] = {}
+def named(settings: list[str], others: dict[str, Any]) -> dict[str, Any]:
+    """Settings given as name=value, the value as JSON (6, 0.5, true, ["u", "v"]) or else as text, beside ``others``.
+
+    Raises:
+        ValueError: one that is no name=value, or that is given twice.
+    """
+    options = dict(others)
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ValueError(f"--loss-option {setting!r}: expected name=value, such as num_labels=6")
+        if name in options:
+            raise ValueError(f"--loss-option {setting!r}: {name} is given already, as {options[name]!r}")
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:

@@ -1,6 +1,7 @@
 """The command train."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,11 @@ def train(
         str, typer.Option(help="static, small, minilm, a folder, or a hub id such as owner/name.")
     ] = "static",
     loss: Annotated[
-        str, typer.Option(help="cosine_linear, cosine_squared, cosine_margin, sbert, cosent, ranknet, angle or mnrl.")
+        str,
+        typer.Option(
+            help="cosine_linear, cosine_squared, cosine_margin, contrastive, sbert, cosent, ranknet, "
+            "power_mean, angle or mnrl, or a sum such as cosent+mnrl."
+        ),
     ] = "cosent",
     scale: Annotated[
         str | None,
@@ -127,7 +132,7 @@ def train(
         source=source,
         encoder=encoder,
         loss=loss,
-        loss_options=given({"scale": _scale(scale), "margin": margin}) | named(loss_option or []),
+        loss_options=named(loss_option or [], given({"scale": _scale(scale), "margin": margin})),
         training=given(training),
         seed=seed,
         score_range=score_limits(score_range),
@@ -136,6 +141,7 @@ def train(
     places: dict[str, Any] = {"output_dir": saving, "resume_from": saving if resume else None}
     try:
         places["splits"] = load_splits(run)
+        _warn_of_shared(places["splits"])
         run, chosen = with_defaults(run, places["splits"], progress)
         if chosen:
             typer.echo(f"chosen: {chosen}")
@@ -161,6 +167,17 @@ def _finish(output: Path, saving: Path, record: Any, trained: Any) -> None:
     typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
     typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
     typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
+
+
+def _warn_of_shared(splits: dict[str, Any]) -> None:
+    """Say which splits are no other data than the training pairs, so that what they say is no evidence."""
+    from cosent_lib.evaluation.evaluate import SamePairs, check_other_pairs
+
+    for name in [name for name in splits if name != "train"]:
+        try:
+            check_other_pairs(splits["train"], splits[name], name)
+        except SamePairs as error:
+            warnings.warn(str(error).replace("evaluated", "trained on"), stacklevel=2)
 
 
 def _scale(text: str | None) -> float | str | None:

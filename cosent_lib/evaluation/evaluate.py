@@ -13,10 +13,11 @@ from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.errors import CosentError
 from cosent_lib.evaluation.metrics import check_defined, score_metrics
-from cosent_lib.evaluation.report import overlap
-from cosent_lib.evaluation.retrieval import ranks_of_partners, retrieval_metrics
+from cosent_lib.evaluation.report import distinct_pairs
+from cosent_lib.evaluation.retrieval import near_one, ranks_of_partners, retrieval_metrics
 from cosent_lib.evaluation.thresholds import best_threshold, is_binary, threshold_metrics
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
+from cosent_lib.texts import folded, shown
 
 CHUNK = 16_384  # rows of float64 vectors in memory at once
 MOST_SHARED = 0.5  # of the smaller of two sets of pairs that should be separate; real ones share a few
@@ -35,13 +36,15 @@ def check_other_pairs(pairs: Pairs, fitted_on: Pairs, what: str = "threshold_pai
         what: the name used for it in the message.
 
     Raises:
-        SamePairs: half or more of the smaller set stand in the other, the two texts of a pair in either order.
+        SamePairs: half or more of the smaller set stand in the other, the two texts of a pair in either order and
+            whatever their capital letters, their spaces and what of them does not show.
     """
-    judged, fitted, shared = (overlap(*both).pairs for both in ((pairs,) * 2, (fitted_on,) * 2, (fitted_on, pairs)))
-    if shared >= MOST_SHARED * min(judged, fitted):
+    judged, fitted = (distinct_pairs(columns, folded) for columns in map(pair_columns, (pairs, fitted_on)))
+    shared = len(judged & fitted)
+    if shared >= MOST_SHARED * min(len(judged), len(fitted)):
         raise SamePairs(
-            f"{what} must be other data than the pairs that are evaluated, but of its {fitted} distinct pairs {shared} "
-            f"are among those {judged}: nothing is judged where it was fitted"
+            f"{what} must be other data than the pairs that are evaluated, but of its {len(fitted)} distinct pairs "
+            f"{shared} are among those {len(judged)}: nothing is judged where it was fitted"
         )
 
 
@@ -59,7 +62,7 @@ def cosine_scores(
         progress: handed to ``encode``.
 
     Raises:
-        ValueError: bad columns, or a vector that is not finite (says of which row).
+        ValueError: bad columns, or a vector that is not finite (says of which text).
 
     Example:
         >>> from cosent_lib import load_encoder
@@ -69,16 +72,12 @@ def cosine_scores(
         array([1.])
     """
     vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
-    scores = np.concatenate(
+    return np.concatenate(
         [
             _cosines(vectors[left[start : start + CHUNK]], vectors[right[start : start + CHUNK]])
             for start in range(0, left.size, CHUNK)
         ]
     )
-    if not np.isfinite(scores).all():
-        bad = np.flatnonzero(~np.isfinite(scores))
-        raise ValueError(f"the encoder gives vectors that are not finite for {bad.size} pairs, first of row {bad[0]}")
-    return scores
 
 
 def _vectors(
@@ -87,13 +86,17 @@ def _vectors(
     """Vectors of the distinct texts ``[t, dim]``, and for both columns the row of each text there."""
     index = {text: number for number, text in enumerate(dict.fromkeys([*columns.first, *columns.second]))}
     vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
+    if not np.isfinite(vectors).all():
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        first = shown(next(text for text, number in index.items() if number == bad[0]))
+        raise ValueError(f"the encoder gives vectors that are not finite for {bad.size} texts, the first is {first}")
     left, right = (np.fromiter(map(index.__getitem__, texts), np.int64) for texts in columns[:2])
     return vectors, left, right
 
 
 def _cosines(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
     """Row-wise cosines of two ``[n, dim]`` arrays in float64; 0 where a row is zero."""
-    u, v = u.astype(np.float64), v.astype(np.float64)
+    u, v = (near_one(vectors.astype(np.float64)) for vectors in (u, v))
     uv, uu, vv = (np.einsum("nd,nd->n", a, b) for a, b in ((u, v), (u, u), (v, v)))
     lengths = np.sqrt(uu * vv)  # one root: equal vectors then have exactly 1, and tie, as they should
     return uv / np.where(lengths == 0, 1.0, lengths)
@@ -118,13 +121,12 @@ def evaluate(
 
     Returns:
         dict: ``spearman``, ``pearson``, ``auc`` (:func:`cosent_lib.concordance`), ``ceiling``
-        (:func:`cosent_lib.spearman_ceiling`), and for labels 0/1 ``average_precision``. With ``threshold_pairs``, and
-        labels 0/1 in both, also ``accuracy`` at ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on
-        ``threshold_pairs`` for its own metric, and ``majority``, the accuracy of always giving the more frequent
-        label. Graded pairs have no such entries.
+        (:func:`cosent_lib.spearman_ceiling`), and for labels 0/1 ``average_precision``. With ``threshold_pairs`` also
+        ``accuracy`` at ``threshold`` and ``f1`` at ``f1_threshold``, each threshold fitted on ``threshold_pairs`` for
+        its own metric, and ``majority``, the accuracy of always giving the more frequent label.
 
     Raises:
-        ValueError: bad columns; all labels or all cosines equal; only one of the two having labels 0/1.
+        ValueError: bad columns; all labels or all cosines equal; ``threshold_pairs`` where labels are not 0 and 1.
         ValueError: ``threshold_pairs`` hold ``pairs``, or most of them, see `check_other_pairs`.
 
     Example:
@@ -137,13 +139,15 @@ def evaluate(
     labels = pair_columns(pairs).labels
     check_defined(labels, "labels")  # before minutes of encoding
     fitting = None if threshold_pairs is None else pair_columns(threshold_pairs, "threshold_pairs").labels
-    if fitting is not None and is_binary(fitting) != is_binary(labels):
-        raise ValueError("pairs and threshold_pairs must both have labels 0/1, or both be graded")
     if fitting is not None:
+        for name, given in (("pairs", labels), ("threshold_pairs", fitting)):
+            if not is_binary(given):
+                raise ValueError(f"a threshold parts labels 0 and 1, and {name} are graded: leave threshold_pairs out")
+        check_defined(fitting, "labels of threshold_pairs")
         check_other_pairs(pairs, threshold_pairs)
     scores = cosine_scores(encoder, pairs, batch_size=batch_size, progress=progress)
     metrics = score_metrics(scores, labels)
-    if fitting is None or not is_binary(labels):
+    if fitting is None:
         return metrics
     fitting_scores = cosine_scores(encoder, threshold_pairs, batch_size=batch_size, progress=progress)
     threshold = best_threshold(fitting_scores, fitting).threshold

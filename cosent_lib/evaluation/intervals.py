@@ -116,4 +116,7 @@ def _bootstrap(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(float(statistic(*arrays)), float(interval.low), float(interval.high))
+    found = Interval(float(statistic(*arrays)), float(interval.low), float(interval.high))
+    if not np.isfinite(found).all():
+        raise ValueError(f"the metric is not finite on all rows or on some of the samples drawn: {tuple(found)}")
+    return found

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
@@ -96,6 +97,13 @@ def advice(summary: Summary) -> list[str]:
     if summary.repeated:
         said.append(f"Rows that repeat the texts of an earlier row: {summary.repeated}. They count twice.")
     return said
+
+
+def distinct_pairs(columns: PairColumns, key: Callable[[str], str]) -> set[tuple[str, str]]:
+    """The different pairs of texts, the two of a pair in a fixed order; texts with equal ``key`` count as equal."""
+    keys = {text: key(text) for text in dict.fromkeys([*columns.first, *columns.second])}
+    first, second = ([keys[text] for text in texts] for texts in columns[:2])
+    return {*_texts(columns._replace(first=first, second=second))}
 
 
 def _texts(columns: PairColumns) -> list[tuple[str, str]]:

@@ -10,6 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def near_one(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Multiply each row of ``[n, dim]`` by a power of two, so that its largest number lies in [½, 1).
+
+    Exact, and directions stay; the squares of what remains neither overflow nor vanish.
+    """
+    return np.ldexp(vectors, -np.frexp(np.abs(vectors).max(axis=1, initial=0, keepdims=True))[1])
+
+
 def ranks_of_partners(
     vectors: NDArray[np.floating], partners: dict[int, list[int]], chunk: int = 512
 ) -> list[NDArray[np.int64]]:
@@ -23,6 +31,7 @@ def ranks_of_partners(
         partners: query row → rows to be found, neither empty nor holding the query.
         chunk: queries compared with all rows at once; memory is chunk × n floats.
     """
+    vectors = near_one(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
     queries, ranks = list(partners), []

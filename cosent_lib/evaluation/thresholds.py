@@ -1,5 +1,6 @@
 """The threshold on a score that decides best between two labels: an exact sweep, no search."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,8 @@ def threshold_metrics(scores: ArrayLike, labels: ArrayLike, threshold: float) ->
         0.6666666666666666
     """
     values, ones = _checked(scores, labels)
+    if math.isnan(threshold):
+        raise ValueError("threshold is not a number")
     called = values >= threshold
     hits, total = int((called & ones).sum()), int(called.sum() + ones.sum())
     return {"accuracy": float((called == ones).mean()), "f1": 2 * hits / total if total else 0.0}

@@ -67,8 +67,11 @@ class PairLoss(nn.Module):
             raise ValueError(f"texts must be integers of shape [{len(u)}, 2], two a pair, got {kind}")
         return self.compute(u, v, labels, texts.to(u.device))
 
-    def teaches(self, labels: Tensor) -> bool:
-        """Return whether a batch with ``labels: [batch]`` carries any signal."""
+    lacking: str = "held only one label"
+    """What a batch did that teaches nothing."""
+
+    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
+        """Return whether a batch carries any signal; ``labels`` and ``texts`` as for :meth:`forward`."""
         return not self.needs_order or bool((labels != labels[0]).any())
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
@@ -116,13 +119,13 @@ class SummedLoss(PairLoss):
         self.needs_targets = any(part.needs_targets for part in parts.values())
         self.needs_texts = any(part.needs_texts for part in parts.values())
 
-    def teaches(self, labels: Tensor) -> bool:
+    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
         """See :meth:`PairLoss.teaches`: whether any part is taught something."""
-        return any(part.teaches(labels) for part in self._parts().values())
+        return any(part.teaches(labels, texts) for part in self._parts().values())
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
         """See the class."""
-        taught = {name: part for name, part in self._parts().items() if part.teaches(labels)}
+        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, *texts)}
         if not taught:
             return (u.sum() + v.sum()) * 0
         values = {

@@ -74,7 +74,8 @@ class OnlineContrastiveLoss(PairLoss):
         positives, negatives = distances[is_positive], distances[~is_positive]
         farthest = positives.max() if positives.numel() else negatives.mean()
         closest = negatives.min() if negatives.numel() else positives.mean()
-        hard_positives, hard_negatives = positives[positives > closest], negatives[negatives < farthest]
+        # asked the other way round, so that a cosine that is not a number is hard, and the loss is none either
+        hard_positives, hard_negatives = positives[~(positives <= closest)], negatives[~(negatives >= farthest)]
         return hard_positives.square().sum() + F.relu(self.margin - hard_negatives).square().sum()
 
 

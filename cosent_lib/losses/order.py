@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from cosent_lib.losses.base import PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
-from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, compute_dtype, demanded_pairs, rank_loss
+from cosent_lib.ranking.rank_loss import (
+    NoDemandedPairsWarning,
+    check_values,
+    compute_dtype,
+    demanded_pairs,
+    rank_loss,
+)
 from cosent_lib.ranking.scale import NoScaleHelps, suggest_scale
 
 SCALE_RULES = ("suggested", "followed")
@@ -189,9 +195,9 @@ class PairwiseLogisticLoss(ScaledLoss):
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
         scores = self.scaled(cosine(u, v))
+        check_values(scores.detach(), labels, "PairwiseLogisticLoss")
         low, high = demanded_pairs(labels)
         if low.numel() == 0:
-            _warn_nothing_demanded("PairwiseLogisticLoss", f"{labels.numel()} pairs with equal labels")
             return scores.sum() * 0
         return F.softplus(scores[low] - scores[high]).mean()
 
@@ -268,27 +274,28 @@ class MultipleNegativesRankingLoss(ScaledLoss):
     """
 
     needs_targets = True
+    lacking = "held no pair labelled 0.5 or more that has a negative"
 
     def __init__(self, scale: float = 20.0, learn_scale: bool = False, equal_are_negatives: bool = False) -> None:
         super().__init__(scale, learn_scale)
         self.equal_are_negatives = equal_are_negatives
         self.needs_texts = not equal_are_negatives
 
-    def teaches(self, labels: Tensor) -> bool:
-        """See :meth:`PairLoss.teaches`: here, whether there is a positive pair."""
-        return bool((labels >= 0.5).any())
+    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
+        """See :meth:`PairLoss.teaches`: here, whether there is a positive pair that has a negative."""
+        own = (labels >= 0.5).nonzero().flatten()
+        known = None if texts is None or not self.needs_texts else _known_right(own, labels, texts)
+        return own.numel() * (len(labels) - 1) > (0 if known is None else int(known.sum()))
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
         """See the class."""
         own = (labels >= 0.5).nonzero().flatten()
         unit_u, unit_v = unit(u), unit(v)
-        known = _known_right(own, labels, *texts) if texts else None
-        nothing = "no pair labelled 0.5 or more" if own.numel() == 0 else None
-        if known is not None and own.numel() > 0 and len(u) > 1 and bool(known.sum() == known.numel() - own.numel()):
-            nothing = "every other candidate is known to be right"
-        if nothing:
-            _warn_nothing_demanded("MultipleNegativesRankingLoss", nothing)
+        if not self.teaches(labels, *texts):
+            lacking = "no pair labelled 0.5 or more that has a negative, a candidate not known to be right"
+            _warn_nothing_demanded("MultipleNegativesRankingLoss", lacking)
             return (unit_u.sum() + unit_v.sum()) * 0
+        known = _known_right(own, labels, *texts) if texts else None
         with torch.autocast(u.device.type, enabled=False):  # a bf16 product would round the cosines
             similarities = unit_u[own] @ unit_v.T  # [positives, batch]
         logits = self.scaled(similarities)

@@ -1,14 +1,16 @@
 """Which λ suits given cosines: a convex problem in one variable."""
 
 import math
+import sys
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from torch import Tensor
 
-from cosent_lib.errors import CosentError
+from cosent_lib.errors import CosentError, check_number
 from cosent_lib.ranking.rank_loss import group_bounds, rank_loss
 
 CUSTOMARY = 20.0
@@ -54,17 +56,20 @@ def suggest_scale(cosines: Tensor | ArrayLike, labels: Tensor | ArrayLike, loss:
         λ > 0; infinite when no pair is in wrong order, for then a larger λ is always better.
 
     Raises:
-        NoScaleHelps: a ``ValueError``: the mean cosine difference of the demanded pairs has the wrong sign or is 0.
+        NoScaleHelps: a ``ValueError``: the mean cosine difference of the demanded pairs has the wrong sign or is 0, or
+            all of these differences are 0.
         ValueError: another ``loss``; labels that demand no order; cosines or labels that are not finite.
 
     Source: Chapters 3 and 8.
     """
     if loss not in OBJECTIVES:
         raise ValueError(f"loss must be one of {', '.join(OBJECTIVES)}, got {loss!r}")
-    pairs = _DemandedPairs(torch.as_tensor(cosines), torch.as_tensor(labels))
-    if pairs.in_order():
-        return math.inf
+    pairs = _DemandedPairs(_tensor(cosines), _tensor(labels))
     slope = pairs.slope if loss == "cosent" else pairs.logistic_slope
+    if pairs.in_order():
+        if slope(0.0) == 0:
+            raise NoScaleHelps("the cosines of all pairs to be compared are equal, so no λ is better than another")
+        return math.inf
     if slope(0.0) >= 0:
         raise NoScaleHelps(
             "the cosines do not follow the labels: on average the lower label has the larger cosine, so no λ helps"
@@ -120,7 +125,8 @@ def scale_report(
 
     Source: Chapters 3 and 8; the share is Kish's effective sample size over P.
     """
-    cosines, labels = torch.as_tensor(cosines), torch.as_tensor(labels)
+    check_number("customary", customary, "a positive finite number", math.ulp(0), sys.float_info.max)
+    cosines, labels = _tensor(cosines), _tensor(labels)
     best, pairs = suggest_scale(cosines, labels), _DemandedPairs(cosines, labels)
     scales = [scale for scale in dict.fromkeys((best, customary)) if math.isfinite(scale)]
     at = {scale: pairs.at(scale) for scale in [*scales, *(2 * scale for scale in scales)]}
@@ -150,6 +156,11 @@ def half_slope(cosines: Tensor, ones: Tensor) -> float:
         return math.copysign(math.inf, float(up.mean() - down.mean()))
     fit = LogisticRegression(C=math.inf, solver="newton-cholesky", tol=1e-9)
     return float(fit.fit(cosines[:, None].numpy(), ones.numpy()).coef_[0, 0]) / 2
+
+
+def _tensor(values: Tensor | ArrayLike) -> Tensor:
+    """As a tensor; a list as float64, which torch would make float32."""
+    return values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
 
 
 class _DemandedPairs:

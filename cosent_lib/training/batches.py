@@ -120,5 +120,6 @@ def digest_of(first: list[str], second: list[str], labels: NDArray[np.float64]) 
     """SHA-256 of the columns of a set of pairs, by which a checkpoint knows its data again."""
     digest = hashlib.sha256(labels.tobytes())
     for text in (*first, *second):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
+        written = text.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(written), written))  # its length first: no two lists of texts give one digest
     return digest.hexdigest()

@@ -135,8 +135,10 @@ def read_progress(folder: str | Path, settings: dict[str, Any]) -> tuple[Path, P
     return checkpoint, progress
 
 
-def restore(checkpoint: Path, objective: nn.Module, accelerator: Accelerator) -> dict[str, Tensor] | None:
-    """Put parameters, optimisers and random states back; return the best parameters, if there were any.
+def restore(
+    checkpoint: Path, progress: Progress, objective: nn.Module, accelerator: Accelerator
+) -> dict[str, Tensor] | None:
+    """Put parameters, optimisers and random states back; return the best parameters, if ``progress`` tells of any.
 
     Raises:
         ValueError: a file is missing or damaged, or the parameters do not fit.
@@ -146,8 +148,7 @@ def restore(checkpoint: Path, objective: nn.Module, accelerator: Accelerator) ->
         states = torch.load(checkpoint / "optimizers.pt", map_location="cpu", weights_only=True)
         for optimizer, state in zip(accelerator._optimizers, states["optimizers"], strict=True):
             optimizer.optimizer.load_state_dict(state)
-        best = checkpoint / "best.safetensors"
-        best_parameters = load_file(best) if best.is_file() else None
+        best_parameters = load_file(checkpoint / "best.safetensors") if progress.best_metrics else None
     except Exception as error:
         raise ValueError(f"checkpoint {checkpoint} cannot be used: {error}") from error
     if accelerator.scaler and states["scaler"]:

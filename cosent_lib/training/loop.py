@@ -59,7 +59,7 @@ class Loop:
         accelerator: Accelerator,
         watch: Watch | None,
     ) -> None:
-        self.teaches = getattr(loss, "teaches", lambda labels: True)
+        self.teaches = getattr(loss, "teaches", lambda labels, *texts: True)
         self.is_rank_loss = getattr(loss, "is_rank_loss", False)
         self.validation = Validation(config, loss, validation)
         self.config, self.accelerator, self.watch = config, accelerator, watch
@@ -94,7 +94,7 @@ class Loop:
         """Take up a checkpoint, or make sure that none would be overwritten."""
         if resume_from is not None:
             checkpoint, self.progress = read_progress(resume_from, self.settings)
-            self.best_parameters = restore(checkpoint, self.objective, self.accelerator)
+            self.best_parameters = restore(checkpoint, self.progress, self.objective, self.accelerator)
         elif self.saved() is not None:
             folder = str(self.config.output_dir)
             raise ValueError(f"output_dir holds a run already: go on with resume_from={folder!r}, or empty it")
@@ -174,7 +174,11 @@ class Loop:
     def loss_of(self, batch: Batch) -> Tensor:
         """The loss of a batch, or a NonFiniteLoss that says why it has none."""
         try:
-            value = self.prepared(batch.first, batch.second, batch.labels.to(self.accelerator.device))
+            value = self.prepared(batch, batch.labels.to(self.accelerator.device))
+            if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+                got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                expected = "a loss must return one number that depends on the vectors, a tensor of shape []"
+                raise TypeError(f"{type(self.objective.loss).__name__}: {expected}; got {got}")
             if math.isfinite(value.item()):
                 return value
         except ValueError as error:  # losses refuse non-finite scores themselves
@@ -195,7 +199,9 @@ class Loop:
         bound = fmean(defined) if (defined := [each for each in bounds if not math.isnan(each)]) else math.nan
         value = sum(map(mul, shares(batches), values))
         self.progress.history.append([self.progress.step, epoch, value, bound, self.groups[0]["lr"]])
-        self.progress.batches_without_order += sum(not self.teaches(batch.labels) for batch in batches)
+        self.progress.batches_without_order += sum(
+            not self.teaches(batch.labels, *self.objective.texts_of(batch)) for batch in batches
+        )
 
     def validate(self, batch: Batch) -> None:
         """Refuse a broken model; with validation pairs, evaluate and keep the parameters if they are the best."""

@@ -29,11 +29,11 @@ def warn_of_accumulation(loss: nn.Module, config: TrainingConfig) -> None:
 
 
 def warn_of_batches_without_order(loss: nn.Module, without: int, count: int) -> None:
-    """Say how many of the batches held one label only, where the loss needs an order and they are not a few."""
+    """Say how many of the batches lacked what the loss needs, if they are not a few."""
     if without >= count * SHARE_WORTH_A_WARNING and without:
         warnings.warn(
-            f"{without} of {count} batches ({without / count:.1%}) held only one label and taught "
-            f"{type(loss).__name__} nothing; batches='levels' or a larger batch_size helps",
+            f"{without} of {count} batches ({without / count:.1%}) {getattr(loss, 'lacking', 'lacked an order')} and "
+            f"taught {type(loss).__name__} nothing; batches='levels' or a larger batch_size helps where others had it",
             stacklevel=3,
         )
 

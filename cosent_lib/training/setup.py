@@ -4,10 +4,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.errors import WORLD_SIZES, check_number
-from cosent_lib.training.batches import BATCHES
+from cosent_lib.training.batches import BATCHES, Batch
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate's
@@ -88,6 +89,9 @@ class TrainingConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        for each in fields(self):  # numpy's numbers would not go into a checkpoint
+            if isinstance(value := getattr(self, each.name), np.generic):
+                object.__setattr__(self, each.name, value.item())
         counts = ("max_steps", "evaluation_steps", "patience", "checkpoint_steps")  # each may be None
         for name in ("epochs", "batch_size", "accumulation_steps", *counts):
             value = getattr(self, name)
@@ -97,8 +101,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None:
                 check_number(name, value, "positive and finite (or None)", math.ulp(0), sys.float_info.max)
-        if not 0 <= self.warmup_ratio <= 1:
-            raise ValueError(f"warmup_ratio must lie in [0, 1], got {self.warmup_ratio!r}")
+        check_number("warmup_ratio", self.warmup_ratio, "a number in [0, 1]", 0, 1)
         check_number("weight_decay", self.weight_decay, "zero or positive", 0, sys.float_info.max)
         last = 2**63 - 1  # torch takes no larger ones
         check_number("seed", self.seed, "a whole number of at least 0 and below 2**63", 0, last, whole=True)
@@ -111,8 +114,15 @@ class TrainingConfig:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.checkpoint_steps is not None and self.output_dir is None:
-            raise ValueError("checkpoint_steps needs output_dir, the folder to write checkpoints to")
+        if self.output_dir is None:
+            if self.checkpoint_steps is not None:
+                raise ValueError("checkpoint_steps needs output_dir, the folder to write checkpoints to")
+            return
+        if not isinstance(self.output_dir, (str, Path)):
+            raise ValueError(f"output_dir must be a path, got {self.output_dir!r}")
+        for place in (Path(self.output_dir), *Path(self.output_dir).absolute().parents):
+            if place.exists() and not place.is_dir():
+                raise ValueError(f"output_dir must be a folder, or become one: {place} is a file")
 
 
 @dataclass(frozen=True)
@@ -153,14 +163,18 @@ class Objective(nn.Module):
         super().__init__()
         self.encoder, self.loss = encoder, loss
 
-    def forward(self, first: Sequence[list[int]], second: Sequence[list[int]], labels: Tensor) -> Tensor:
-        """The loss, a scalar; both columns go through the encoder in one call."""
-        u, v = self.encoder.embed([*first, *second]).split(len(first))
+    def forward(self, batch: Batch, labels: Tensor) -> Tensor:
+        """The loss, a scalar; both columns go through the encoder in one call. ``labels`` are on its device."""
+        u, v = self.encoder.embed([*batch.first, *batch.second]).split(len(batch.first))
+        return self.loss(u, v, labels, *self.texts_of(batch))
+
+    def texts_of(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Which texts of a batch are equal, for a loss that needs to know: nothing, or integers ``[B, 2]``."""
         if not getattr(self.loss, "needs_texts", False):
-            return self.loss(u, v, labels)
-        number: dict[tuple[int, ...], int] = {}  # of the texts of this batch: equal where their tokens are
-        texts = [[number.setdefault(tuple(ids), len(number)) for ids in column] for column in (first, second)]
-        return self.loss(u, v, labels, torch.tensor(texts).T)
+            return ()
+        number: dict[tuple[int, ...], int] = {}  # equal to the encoder are texts whose tokens are
+        texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in (batch.first, batch.second)]
+        return (torch.tensor(texts).T,)
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

@@ -56,6 +56,7 @@ def train(
             ``TrainingResult.watched``. It chooses nothing, and must change nothing.
 
     Raises:
+        TypeError: an argument of another kind, a loss that does not return one number.
         ValueError: bad pairs, settings that do not fit each other, a device that is not there, validation labels that
             are all equal, an ``output_dir`` that holds another run, a checkpoint that cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; says where and the likely cause.
@@ -63,6 +64,15 @@ def train(
         TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
     """
     check_one_process()
+    for name, value, wanted in (
+        ("encoder", encoder, nn.Module),
+        ("loss", loss, nn.Module),
+        ("config", config, TrainingConfig),
+    ):
+        if not isinstance(value, wanted):
+            raise TypeError(f"{name} must be {wanted.__name__}, not {type(value).__name__}: {value!r:.60}")
+    if watch is not None and not callable(watch):
+        raise TypeError(f"watch must be a function of encoder and loss, got {watch!r:.60}")
     warn_of_accumulation(loss, config)
     accelerator = make_accelerator(config)
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []

@@ -136,6 +136,12 @@ def test_check_of_a_good_file_gives_advice_and_ends_with_zero(call, tmp_path):
     assert "Of random batches of 64, 0.0 % hold one label only" in out
 
 
+def test_check_of_a_file_without_rows_is_no_success(call, tmp_path):
+    code, out, _ = call("data", "check", write(tmp_path / "my.tsv"))
+    assert code == 2
+    assert "my.tsv: 0 rows, nothing to train or evaluate on" in out
+
+
 def test_check_of_a_folder_checks_each_split(call, tmp_path):
     write(tmp_path / "train.tsv", ("a", "b", 1), ("c", "d", 0))
     write(tmp_path / "test.tsv", ("a", "b", 1), ("c", "d", 7))

@@ -66,6 +66,19 @@ def test_loss_options_are_values_by_name(call, own, tmp_path):
     }
     code, _, err = call(*words, "--loss-option", "num_labels")
     assert (code, err) == (2, "error: --loss-option 'num_labels': expected name=value, such as num_labels=6\n")
+    code, _, err = call(*words, *2 * ["--loss-option", "num_labels=6"])
+    assert (code, err) == (2, "error: --loss-option 'num_labels=6': num_labels is given already, as 6\n")
+    code, _, err = call("train", own, "--scale", 20, "--loss-option", "scale=3", "--output", tmp_path / "y")
+    assert (code, err) == (2, "error: --loss-option 'scale=3': scale is given already, as 20.0\n")
+
+
+def test_train_says_which_split_is_its_training_pairs_again(call, tmp_path):
+    folder = write_pairs(tmp_path / "own", rows=[(a, b, int(score > 2)) for a, b, score in ROWS])
+    (folder / "test.tsv").write_text((folder / "train.tsv").read_text())
+    code, _, err = call("train", f"csv:{folder}", "--output", tmp_path / "x", *SHORT)
+    assert code == 0
+    assert "warning: test must be other data than the pairs that are trained on" in err
+    assert "validation must be" not in err
 
 
 def test_train_prints_an_aligned_table_of_validation_and_test(call, tmp_path):

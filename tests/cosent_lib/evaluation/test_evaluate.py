@@ -11,7 +11,14 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from cosent_lib.data.columns import pair_columns
-from cosent_lib.evaluation.evaluate import SamePairs, cosine_scores, evaluate, evaluate_classifier
+from cosent_lib.evaluation.evaluate import (
+    SamePairs,
+    cosine_scores,
+    evaluate,
+    evaluate_classifier,
+    evaluate_retrieval,
+)
+from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 RNG = np.random.default_rng(0)
 
@@ -75,7 +82,7 @@ def test_equal_vectors_tie_at_exactly_one() -> None:
 def test_zero_vectors_have_cosine_zero_and_non_finite_ones_are_refused() -> None:
     pairs = {"sentence1": ["a", "b"], "sentence2": ["b", "b"], "score": [0, 1]}
     assert cosine_scores(FixedEncoder({"a": [0, 0], "b": [3, 4]}), pairs).tolist() == [0, 1]
-    with pytest.raises(ValueError, match="not finite for 1 pairs, first of row 0"):
+    with pytest.raises(ValueError, match="not finite for 1 texts, the first is .a."):
         cosine_scores(FixedEncoder({"a": [math.nan, 0], "b": [3, 4]}), pairs)
 
 
@@ -109,14 +116,17 @@ def test_evaluate_against_scipy_and_sklearn() -> None:
 
 def test_evaluate_graded_pairs_has_no_threshold_metrics() -> None:
     tasks = [random_task(np.random.default_rng(s).integers(0, 6, 100) / 5, seed=s) for s in (1, 2)]
-    found = evaluate(merged(*tasks), tasks[0][1], tasks[1][1])
-    assert set(found) == {"spearman", "pearson", "auc", "ceiling"}
+    assert set(evaluate(merged(*tasks), tasks[0][1])) == {"spearman", "pearson", "auc", "ceiling"}
+    with pytest.raises(ValueError, match="a threshold parts labels 0 and 1, and pairs are graded: leave .* out"):
+        evaluate(merged(*tasks), tasks[0][1], tasks[1][1])
 
 
 def test_evaluate_refuses_what_would_mislead() -> None:
     encoder, pairs = random_task(np.array([0.0, 1.0] * 10), seed=1)
-    with pytest.raises(ValueError, match="both be graded"):
+    with pytest.raises(ValueError, match="labels 0 and 1, and threshold_pairs are graded"):
         evaluate(encoder, pairs, dict(pairs, score=[0, 0.5] * 10))
+    with pytest.raises(ValueError, match="all 20 labels of threshold_pairs equal 0"):
+        evaluate(encoder, pairs, dict(pairs, score=[0] * 20))
     asked = len(encoder.asked)
     with pytest.raises(ValueError, match="undefined: all 20 labels equal 1"):
         evaluate(encoder, dict(pairs, score=[1.0] * 20))
@@ -175,3 +185,36 @@ def test_classifier_metrics_are_of_its_predictions() -> None:
         "macro_f1": pytest.approx(f1),
         "majority": np.bincount(truth).max() / 80,
     }
+
+
+@pytest.mark.parametrize("ask", [cosine_scores, evaluate, evaluate_retrieval, "classifier"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_vectors_that_are_not_finite_are_refused_by_every_evaluation(ask, wrong: float) -> None:
+    encoder, pairs = random_task(np.array([0.0, 1.0] * 10), seed=1)
+    text = pairs["sentence2"][3]
+    encoder.vectors[text] = [wrong, *encoder.vectors[text][1:]]
+    if ask == "classifier":
+        ask = lambda encoder, pairs: evaluate_classifier(encoder, SoftmaxLoss(len(encoder.vectors[text])), pairs)  # noqa: E731
+    with pytest.raises(ValueError, match=f"vectors that are not finite for 1 texts, the first is '{text}'"):
+        ask(encoder, pairs)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", ["tiny", "huge"])
+def test_lengths_at_the_ends_of_the_numbers_change_no_metric(dtype, size: str) -> None:
+    encoder, pairs = random_task(np.array([0.0, 1.0] * 30), seed=1)
+    factor = {np.float32: (2.0**-100, 2.0**100), np.float64: (2.0**-900, 2.0**900)}[dtype][size == "huge"]
+    scaled = FixedEncoder({text: np.asarray(v, dtype) * dtype(factor) for text, v in encoder.vectors.items()})
+    plain = FixedEncoder({text: np.asarray(v, dtype) for text, v in encoder.vectors.items()})
+    scaled.encode = lambda texts, **_: np.stack([scaled.vectors[text] for text in texts])  # type: ignore[method-assign]
+    plain.encode = lambda texts, **_: np.stack([plain.vectors[text] for text in texts])  # type: ignore[method-assign]
+    assert np.array_equal(cosine_scores(scaled, pairs), cosine_scores(plain, pairs))
+    assert evaluate_retrieval(scaled, pairs) == evaluate_retrieval(plain, pairs)
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda t: t + " ", lambda t: t + "\u200b", lambda t: "  " + t])
+def test_pairs_that_an_encoder_takes_for_the_same_are_the_same(change) -> None:
+    encoder, pairs = random_task(np.array([0.0, 1.0] * 10), seed=1)
+    again = {name: list(map(change, pairs[name])) if name != "score" else pairs[name] for name in pairs}
+    with pytest.raises(SamePairs, match="of its 20 distinct pairs 20 are among those 20"):
+        evaluate(encoder, pairs, again)

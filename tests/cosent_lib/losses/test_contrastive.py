@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from loss_kit import batch
 
 from cosent_lib.losses.direct import OnlineContrastiveLoss
 from cosent_lib.losses.make import make_loss
@@ -45,3 +46,11 @@ def test_settled_pairs_are_left_alone() -> None:
 def test_margin_is_a_distance(margin: float) -> None:
     with pytest.raises(ValueError, match="margin"):
         make_loss("contrastive", None, margin=margin)
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 1, 2, 3, 4, 5, 6, 7]])
+def test_vectors_that_are_no_numbers_leave_no_contrastive_loss(rows: list[int]) -> None:
+    u, v, labels = batch(8)
+    u[rows] = torch.nan
+    assert OnlineContrastiveLoss()(u, v, labels).isnan()
+    assert OnlineContrastiveLoss()(u, v, 1 - labels).isnan()

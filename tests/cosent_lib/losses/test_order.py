@@ -130,10 +130,29 @@ def test_equal_answers_are_told_to_a_part_of_a_sum() -> None:
 def test_a_batch_of_one_answer_has_no_negatives_and_warns() -> None:
     u, _, _ = batch(4)
     u.requires_grad_()
-    with pytest.warns(NoDemandedPairsWarning, match="every other candidate is known to be right"):
+    with pytest.warns(NoDemandedPairsWarning, match="no pair labelled 0.5 or more that has a negative"):
         loss = MultipleNegativesRankingLoss()(u, torch.ones_like(u), torch.ones(4))
     assert float(loss.detach()) == 0
     assert float(gradients(loss, u)[0].abs().max()) == 0
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_a_single_pair_has_no_negative_and_warns(usual: bool) -> None:
+    u, v, _ = batch(1)
+    loss = MultipleNegativesRankingLoss(equal_are_negatives=usual)
+    assert not loss.teaches(torch.ones(1))
+    with pytest.warns(NoDemandedPairsWarning, match="no pair labelled 0.5 or more that has a negative"):
+        assert float(loss(u, v, torch.ones(1))) == 0
+    assert not SummedLoss({"cosent": CoSENTLoss(), "mnrl": loss}).teaches(torch.ones(1))
+
+
+@pytest.mark.parametrize("name", ["cosent", "ranknet", "power_mean", "angle"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_labels_that_are_no_numbers_are_refused_by_every_loss_on_the_order(name: str, wrong: float) -> None:
+    u, v, labels = batch(6)
+    labels[2] = wrong
+    with pytest.raises(ValueError, match=r"labels must be finite: 1 of 6 are not, the first at index 2"):
+        make_loss(name, Encoder())(u, v, labels)
 
 
 @pytest.mark.parametrize(

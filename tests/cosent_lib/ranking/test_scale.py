@@ -1,13 +1,15 @@
 """suggest_scale and its reasons against a scalar minimiser, brute force over pairs, and what theory says."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
-from cosent_lib.ranking.scale import half_slope, scale_report, suggest_scale
+from cosent_lib.ranking.scale import NoScaleHelps, half_slope, scale_report, suggest_scale
 
 
 def log_mean_term(scale: float, cosines: Tensor, labels: Tensor) -> float:
@@ -179,3 +181,21 @@ def test_no_interval_where_there_is_none_to_give() -> None:
     report = scale_report(cosines, labels)
     assert 600 < report.scale < math.inf
     assert report.interval is None
+
+
+@pytest.mark.parametrize("loss", ["cosent", "ranknet"])
+def test_equal_cosines_choose_no_scale(loss: str) -> None:
+    with pytest.raises(NoScaleHelps, match="cosines of all pairs to be compared are equal"):
+        suggest_scale([0.1, 0.1, 0.1], [0, 1, 1], loss)
+    assert suggest_scale([0.1, 0.1, 0.2], [0, 1, 1], loss) == math.inf  # a tie and a pair in order
+
+
+def test_lists_keep_the_digits_of_their_numbers() -> None:
+    cosines = [0.9, 0.9 + 2e-9, 0.9 + 1e-9, 0.9 + 3e-9]
+    assert suggest_scale(cosines, [0, 0, 1, 1]) == suggest_scale(np.array(cosines), [0, 0, 1, 1]) > 1e6
+
+
+@pytest.mark.parametrize("customary", [math.nan, math.inf, 0, -1.0, "20"])
+def test_a_customary_scale_that_is_none_is_refused(customary: Any) -> None:
+    with pytest.raises(ValueError, match="customary must be a positive finite number"):
+        scale_report([0.1, 0.3, 0.2], [0, 1, 0], customary)

@@ -87,6 +87,16 @@ def test_a_run_stopped_while_saving_goes_on_from_the_checkpoint_before(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000039"]  # and nothing half-written is left
 
 
+def test_a_checkpoint_whose_best_parameters_are_missing_is_refused(tmp_path: Path) -> None:
+    config = quiet(epochs=3, output_dir=tmp_path)
+    encoder = TinyEncoder()
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(encoder, Press(encoder, call=17), PAIRS, config, VALIDATION)
+    (caught.value.checkpoint / "best.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"checkpoint .* cannot be used: .*best\.safetensors"):
+        train(encoder, Press(encoder), PAIRS, config, VALIDATION, resume_from=tmp_path)
+
+
 def test_new_settings_go_on_bit_for_bit(tmp_path: Path) -> None:
     new = {"epochs": 4, "evaluation_steps": 3, "patience": 3, "accumulation_steps": 2, "batches": "levels"}
     config = quiet(**new, output_dir=tmp_path)

@@ -1,8 +1,10 @@
 """Settings of a run: the rates they give, and what is refused before the first step."""
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -71,7 +73,7 @@ def test_sparse_and_dense_parameters_each_get_their_optimiser() -> None:
         ({"learning_rate": 0}, "learning_rate must be positive and finite"),
         ({"learning_rate": math.nan}, "learning_rate must be positive and finite"),
         ({"loss_learning_rate": -1.0}, "loss_learning_rate must be positive"),
-        ({"warmup_ratio": 1.1}, r"warmup_ratio must lie in \[0, 1\], got 1.1"),
+        ({"warmup_ratio": 1.1}, r"warmup_ratio must be a number in \[0, 1\], got 1.1"),
         ({"weight_decay": -0.1}, "weight_decay must be zero or positive"),
         ({"max_grad_norm": 0}, "max_grad_norm must be positive"),
         ({"seed": -1}, "seed must be a whole number"),
@@ -110,3 +112,21 @@ def test_no_environment_variable_changes_a_run(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert same(plain, trained())
+
+
+def test_numpy_numbers_become_plain_ones(tmp_path: Path) -> None:
+    config = TrainingConfig(
+        epochs=np.int64(2), batch_size=np.int32(8), learning_rate=np.float32(0.5), seed=np.int64(3)
+    )  # fmt: skip
+    kinds = {name: type(getattr(config, name)) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    assert kinds == {"epochs": int, "batch_size": int, "learning_rate": float, "seed": int}
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_an_output_dir_that_cannot_become_a_folder_is_refused_at_once(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(ValueError, match=f"output_dir must be a folder, or become one: {file} is a file"):
+        TrainingConfig(output_dir=file / below)
+    with pytest.raises(ValueError, match="output_dir must be a path, got 5"):
+        TrainingConfig(output_dir=5)  # type: ignore[arg-type]

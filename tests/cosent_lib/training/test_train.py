@@ -14,6 +14,7 @@ from training_kit import PAIRS, VALIDATION, Spoil, TinyEncoder, make_pairs, quie
 
 from cosent_lib.evaluation.evaluate import evaluate
 from cosent_lib.losses.make import make_loss
+from cosent_lib.losses.order import CoSENTLoss
 from cosent_lib.ranking.rank_loss import inversion_bound
 from cosent_lib.training.batches import Batches
 from cosent_lib.training.train import train
@@ -360,3 +361,55 @@ def test_the_loss_is_told_which_texts_of_a_batch_are_equal(name: str, monkeypatc
     flat, numbers = [text for pair in texts for text in pair], told[0].flatten().tolist()
     assert told[0].shape == (len(rows), 2)
     assert all((a == b) == (flat[i] == flat[j]) for i, a in enumerate(numbers) for j, b in enumerate(numbers))
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_batches_without_a_negative_are_counted_for_in_batch_negatives(size: int) -> None:
+    pairs = PAIRS | {"sentence2": ["the one answer"] * len(PAIRS["score"])}
+    encoder = static(pairs)
+    with pytest.warns(UserWarning, match=r"4 of 4 batches \(100.0%\) held no pair labelled 0.5 or more that has a neg"):
+        result = train(encoder, make_loss("mnrl", encoder), pairs, quiet(max_steps=4, batch_size=size))
+    assert result.batches_without_order == 4
+
+
+class Returns(nn.Module):
+    """A loss that returns what it is told."""
+
+    def __init__(self, what: Any) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, u: torch.Tensor, v: torch.Tensor, labels: torch.Tensor) -> Any:
+        return self.what(u)
+
+
+@pytest.mark.parametrize(
+    ("what", "got"),
+    [
+        (lambda u: None, "NoneType"),
+        (lambda u: 1.5, "float"),
+        (lambda u: u.sum(1), r"shape \[16\]"),
+        (lambda u: u.sum().detach(), r"shape \[\]"),
+    ],
+)
+def test_a_loss_that_returns_no_loss_is_named(what: Any, got: str) -> None:
+    encoder = static(PAIRS)
+    with pytest.raises(TypeError, match=f"Returns: a loss must return one number that depends .*; got {got}"):
+        train(encoder, Returns(what), PAIRS, quiet(max_steps=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoder": None}, "encoder must be Module, not NoneType"),
+        ({"loss": "cosent"}, "loss must be Module, not str: 'cosent'"),
+        ({"loss": CoSENTLoss}, "loss must be Module, not type"),
+        ({"config": {"epochs": 1}}, "config must be TrainingConfig, not dict"),
+        ({"watch": 5}, "watch must be a function of encoder and loss, got 5"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(arguments: dict[str, Any], message: str) -> None:
+    encoder = static(PAIRS)
+    given = {"encoder": encoder, "loss": make_loss("cosent", encoder), "train_pairs": PAIRS, "config": quiet()}
+    with pytest.raises(TypeError, match=message):
+        train(**(given | arguments))

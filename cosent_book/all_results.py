@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from cosent_book.comparisons import mean_interval
 from cosent_book.measurements.registry import declared, missing_measurements
 from cosent_book.records import load_records
-from cosent_book.suites.plan import SUITES, plan, rows
+from cosent_book.suites.plan import SUITES, rows
 from cosent_book.suites.rows import Row
 from cosent_book.suites.search import Search
 from cosent_lib.runs.record import Record
@@ -78,15 +78,16 @@ def results(suite: str, folder: Path | None = None) -> Results:
         DamagedRecord: a record that cannot be read.
     """
     records = load_records(suite, folder)
-    known = plan(suite, records)
-    every = rows(suite)
-    lines = [line for row in every if (line := _line(row, records)) is not None]
+    states = [_state_of(row, records) for row in rows(suite)]
+    known = {key for state in states for key in (*state.trials, *state.reported)}
+    undecided = sum(len(state.row.seeds) - state.row.dear for state in states if state.waits)
+    lines = [_line(state, records) for state in states if state.has_result(records)]
     return Results(
         suite=suite,
         about=(getdoc(SUITES[suite]) or "").partition("\n\n")[0].replace("\n", " "),
-        runs=len(known.runs) + known.undecided,
-        recorded=sum(run.key in records for run in known.runs),
-        rows=len(every),
+        runs=len(known) + undecided,
+        recorded=len(known & records.keys()),
+        rows=len(states),
         frame=pd.DataFrame(lines, columns=list(_COLUMNS)),
     )
 
@@ -137,13 +138,29 @@ def measurement_list(folder: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["measurement", "arguments", "recorded"])
 
 
-def _line(row: Row, records: Mapping[str, Record]) -> dict[str, Any] | None:
-    """A row of the frame; None as long as none of its results is recorded."""
-    reported = row.reported(records)
-    made = [records[run.key] for run in reported if run.key in records]
-    if not made and (reported or row.waits(records)):
-        return None
-    trials = row.trials(records)
+class _State(NamedTuple):
+    """What a row comes to, asked once: keys take most of the time. Runs by key, and whether the choice is to come."""
+
+    row: Row
+    trials: dict[str, Run]
+    reported: dict[str, Run]
+    waits: bool
+
+    def has_result(self, records: Mapping[str, Record]) -> bool:
+        """Whether one of its results is recorded, or there will be none because every trial failed."""
+        return any(key in records for key in self.reported) or not (self.reported or self.waits)
+
+
+def _state_of(row: Row, records: Mapping[str, Record]) -> _State:
+    trials = {run.key: run for run in row.trials(records)}
+    reported = {run.key: run for run in row.reported(records)}
+    return _State(row, trials, reported, not reported and row.waits(records))
+
+
+def _line(state: _State, records: Mapping[str, Record]) -> dict[str, Any]:
+    """A row of the frame."""
+    row, reported = state.row, list(state.reported.values())
+    made = [records[key] for key in state.reported if key in records]
     run = reported[0] if reported else row.candidates[0]  # else: all trials failed
     chosen = {name: _settings(run).get(name) for name in _searched(row)} if reported else {}
     fixed = replace(
@@ -157,7 +174,7 @@ def _line(row: Row, records: Mapping[str, Record]) -> dict[str, Any] | None:
         "spearman": spearman, "half_width": half_width,
         **{name: _mean(made, *where)[0] for name, where in _METRICS.items()},
         "seeds": len(made), "declared_seeds": len(row.seeds), "chosen": chosen, "at_edge": _at_edge(row, chosen),
-        "trials": len(trials), "loss": fixed.loss_label, "training": fixed.training_label,
+        "trials": len(state.trials), "loss": fixed.loss_label, "training": fixed.training_label,
         "epochs": _mean_of([record.evaluations[-1].get("epoch") for record in made if record.evaluations]),
         "best_step": _mean_of([record.best_step for record in made]),
         "at_last": sum(record.best_step == record.steps for record in made),

@@ -11,8 +11,8 @@ from scipy import stats
 
 from cosent_book.all_results import cells, measurement_list, notes, results
 from cosent_book.measurements import registry
-from cosent_book.records import save_record
-from cosent_book.suites.plan import SUITES
+from cosent_book.records import load_records, save_record
+from cosent_book.suites.plan import SUITES, plan
 from cosent_book.suites.rows import Row
 from cosent_book.suites.search import Ladder, Search
 from cosent_lib.runs.record import Record
@@ -210,6 +210,14 @@ def test_columns_that_are_empty_or_say_what_the_rows_are_called_are_left_out(dec
     save(tmp_path, *(record(run, 0.5, evaluations=[]) for run in row.reported({})))
     left = {"altered data", "AUC", "accuracy", "MRR", "chosen", "trials", "loss", "epochs"}
     assert left & set(cells(results("trial", tmp_path).frame)) == set()
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_runs_are_counted_as_the_command_counts_them(suite: str) -> None:
+    found, records = results(suite), load_records(suite)
+    known = plan(suite, records)
+    assert found.runs == len(known.runs) + known.undecided
+    assert found.recorded == sum(run.key in records for run in known.runs)
 
 
 def test_an_unknown_suite_is_refused() -> None:

@@ -15,30 +15,37 @@ import math
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from cosent_lib.ranking.distributed import gather_items
-
-SAFE_SPREAD = 300.0
-"""Largest max(s) − min(s) for which products of two shifted exponentials stay normal float64 numbers (e^−600)."""
+from cosent_lib.ranking.fast import SAFE_SPREAD, by_sums
+from cosent_lib.ranking.reference import by_log_sums
 
 
 class NoDemandedPairsWarning(UserWarning):
     """The labels demand no order: all items carry the same label, or there are fewer than two."""
 
 
-def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = None, validate: bool = True) -> Tensor:
+def rank_loss(
+    scores: Tensor,
+    labels: Tensor,
+    *,
+    segments: Tensor | None = None,
+    group: ProcessGroup | None = None,
+    validate: bool = True,
+) -> Tensor:
     """The loss log(1 + Σ_{y_i < y_j} exp(s_i − s_j)), which asks scores to follow the order of labels.
 
-    Computed in float64 (float32 on devices that have no float64), in the time of a sort and with memory linear in n.
-    Second derivatives are supported.
+    Computed in float64 (float32 on devices that have no float64), with memory linear in n, and on the CPU in the time
+    of a few passes over the scores (few levels) or of a sort (many, or segments). Second derivatives are supported.
 
     Args:
         scores: floating point, shape ``[n]``. Any unit: for CoSENT it is λ·cos(u, v).
         labels: real numbers, shape ``[n]``. Only their order counts; equal labels demand nothing.
+        segments: whole numbers, shape ``[n]``. Only items of the same segment are compared (answers to one question,
+            say); the loss is the mean of the segments' losses, over those that demand something.
         group: a ``torch.distributed`` process group. The loss is then that of all processes' items together, the same
             on every rank, and each rank's gradient is its part of the single-process gradient. A trainer that
             averages gradients over W ranks (as DDP does) must multiply the loss by W. All ranks must call it; bad
@@ -51,8 +58,8 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
         is demanded.
 
     Raises:
-        ValueError: with ``validate``, for scores that are not floating point, wrong shapes, or non-finite values; it
-            says which, where and how many.
+        ValueError: with ``validate``, for scores that are not floating point, segments that are not whole numbers,
+            wrong shapes, or non-finite values; it says which, where and how many.
 
     Warns:
         NoDemandedPairsWarning: with ``validate``, when no pair is demanded.
@@ -64,16 +71,16 @@ def rank_loss(scores: Tensor, labels: Tensor, *, group: ProcessGroup | None = No
     Source: Chapters 3, 8 and 13; Su 2022 (8847).
     """
     if validate:
-        check_form(scores, labels)
+        check_form(scores, labels, segments)
     all_scores, all_labels, own = scores, labels.detach(), slice(None)
     if group is not None:
-        all_scores, all_labels, own = gather_items(scores, all_labels, group)
+        all_scores, all_labels, segments, own = gather_items(scores, all_labels, segments, group)
     if validate:
         # After the exchange: every rank sees the same values, so all raise together and none is left waiting.
-        check_values(all_scores.detach(), all_labels, "rank_loss")
+        check_values(all_scores.detach(), all_labels, "rank_loss", segments)
     if scores.requires_grad and torch.is_grad_enabled():
-        return _RankLoss.apply(scores, all_scores.detach(), all_labels, own)[0]
-    return _value_and_gradient(all_scores, all_labels)[0].to(_result_dtype(scores))
+        return _RankLoss.apply(scores, all_scores.detach(), all_labels, segments, own)[0]
+    return _value_and_gradient(all_scores, all_labels, segments)[0].to(_result_dtype(scores))
 
 
 def count_demanded_pairs(labels: Tensor) -> int:
@@ -137,73 +144,40 @@ class _RankLoss(torch.autograd.Function):
     """Joins the closed-form gradient to autograd."""
 
     @staticmethod
-    def forward(scores: Tensor, all_scores: Tensor, labels: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-        value, gradient = _value_and_gradient(all_scores, labels)
+    def forward(
+        scores: Tensor, all_scores: Tensor, labels: Tensor, segments: Tensor | None, own: slice
+    ) -> tuple[Tensor, Tensor]:
+        value, gradient = _value_and_gradient(all_scores, labels, segments)
         return value.to(_result_dtype(scores)), gradient[own]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        scores, _, labels, own = inputs
+        scores, _, labels, segments, own = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.is_whole_batch = own == slice(None)
-        ctx.save_for_backward(scores, labels, output[1])
+        ctx.save_for_backward(scores, labels, segments, output[1])
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        scores, labels, gradient = ctx.saved_tensors
+        scores, labels, segments, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: somebody is going to differentiate the gradient
             if not ctx.is_whole_batch:
                 raise NotImplementedError("rank_loss has no second derivatives across a process group")
-            gradient = _by_log_sums(scores.to(compute_dtype(scores)), labels)[1]
-        return (grad_loss * gradient).to(scores.dtype), None, None, None
+            gradient = by_log_sums(scores.to(compute_dtype(scores)), labels, segments)[1]
+        return (grad_loss * gradient).to(scores.dtype), None, None, None, None
 
 
-def _value_and_gradient(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(scores: Tensor, labels: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
     """Choose the way to compute loss (scalar) and gradient ``[n]``, both in the type computed in."""
     s = scores.detach().to(compute_dtype(scores))
     if s.device.type != "cpu" or torch.compiler.is_compiling():
-        return _by_log_sums(s, labels)  # branches on no value: no synchronisation, no graph break
+        return by_log_sums(s, labels, segments)  # branches on no value: no synchronisation, no graph break
     if s.numel() < 2:
         return s.new_zeros(()), torch.zeros_like(s)
-    if float(s.max() - s.min()) <= SAFE_SPREAD:
-        return _by_running_sums(s, labels)
-    return _by_log_sums(s, labels)
-
-
-def _by_log_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort by label, then log-domain running sums: safe for every spread, and differentiable once more."""
-    order = labels.argsort()
-    s_sorted, (first, end) = s[order], group_bounds(labels[order])
-    nothing = s.new_full((1,), -math.inf)
-    below = torch.cat([nothing, s_sorted.logcumsumexp(0)])[first]  # log Σ_{y_k < y_i} e^{s_k}
-    above = torch.cat([(-s_sorted).flip(0).logcumsumexp(0).flip(0), nothing])[end]  # log Σ_{y_j > y_i} e^{−s_j}
-    # logaddexp does not lose a tiny Σ beside 1; e^−1000 is 0 in any type, and −∞ has no second derivative
-    value = torch.logaddexp((s_sorted + above).clamp_min(-1000.0).logsumexp(0), s.new_zeros(()))
-    gradient = (s_sorted + above - value).exp() - (below - s_sorted - value).exp()
-    return value, torch.zeros_like(s).scatter(0, order, gradient)
-
-
-def _by_running_sums(s: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort by label, then plain running sums of shifted exponentials: the fast way while the spread allows it.
-
-    In numpy, whose sort is faster than torch's on the CPU and whose calls cost less on the few numbers of a batch.
-    """
-    values, y = s.numpy(), (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
-    order = np.argsort(y)
-    y = y[order]
-    starts = np.concatenate([[0], np.flatnonzero(y[1:] != y[:-1]) + 1, [len(y)]])  # of each level, and the end
-    sizes = starts[1:] - starts[:-1]
-    spread = values.max() - values.min()
-    up = np.exp(values[order] - values.max())  # e^{s − max}
-    down = np.exp(values.min() - values[order])  # e^{min − s}
-    below = np.concatenate([[0.0], up.cumsum()])[starts[:-1]].repeat(sizes)
-    above = np.concatenate([down[::-1].cumsum()[::-1], [0.0]])[starts[1:]].repeat(sizes)
-    pull_down, pull_up = up * above, down * below
-    with np.errstate(divide="ignore"):  # log 0 = −∞ where no pair is demanded
-        value = np.logaddexp(np.log(pull_down.sum()) + spread, 0.0)
-    gradient = np.empty_like(values)
-    gradient[order] = (pull_down - pull_up) * np.exp(spread - value)
-    return s.new_tensor(value), torch.from_numpy(gradient)
+    low, high = map(float, s.aminmax())
+    if high - low <= SAFE_SPREAD:
+        return by_sums(s - (low + high) / 2, labels, segments)
+    return by_log_sums(s, labels, segments)
 
 
 def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,33 +201,54 @@ def _result_dtype(scores: Tensor) -> torch.dtype:
     return torch.float64 if scores.dtype == torch.float64 else torch.float32
 
 
-def check_form(scores: Tensor, labels: Tensor) -> None:
-    """Refuse scores and labels of the wrong type, shape or place, with a ``ValueError`` that says which."""
+def check_form(scores: Tensor, labels: Tensor, segments: Tensor | None = None) -> None:
+    """Refuse scores, labels and segments of the wrong type, shape or place, with a ``ValueError`` that says which."""
     if not scores.is_floating_point():
         raise ValueError(f"scores must be floating point, got {scores.dtype}: convert them with scores.float()")
     if labels.is_complex():
         raise ValueError(f"labels must be real numbers, got {labels.dtype}")
     if scores.dim() != 1:
         raise ValueError(f"scores must have shape [n], got {list(scores.shape)}")
-    if labels.shape != scores.shape:
-        raise ValueError(f"labels must have the shape of scores, {list(scores.shape)}, got {list(labels.shape)}")
-    if labels.device != scores.device:
-        raise ValueError(f"labels are on {labels.device}, scores on {scores.device}: move them together")
+    if segments is not None and (segments.is_floating_point() or segments.is_complex()):
+        raise ValueError(f"segments must be whole numbers, got {segments.dtype}")
+    for name, other in (("labels", labels), ("segments", segments)):
+        if other is None:
+            continue
+        if other.shape != scores.shape:
+            raise ValueError(f"{name} must have the shape of scores, {list(scores.shape)}, got {list(other.shape)}")
+        if other.device != scores.device:
+            raise ValueError(f"{name} are on {other.device}, scores on {scores.device}: move them together")
 
 
-def check_values(scores: Tensor, labels: Tensor, loss: str) -> None:
+def check_values(scores: Tensor, labels: Tensor, loss: str, segments: Tensor | None = None) -> None:
     """Refuse values that are not finite; warn the caller of the loss where the labels demand no order."""
+    if labels.numel() < 2:
+        what = "there are fewer than two items"
+    elif segments is None and bool((labels == labels[0]).all()):
+        what = "all labels are equal"
+    elif segments is not None and not _any_demand(labels, segments):
+        what = "all labels are equal within each segment"
+    else:
+        what = None
     for name, values in (("scores", scores), ("labels", labels)):
-        if not bool(values.isfinite().all()):
+        # a sum is finite only where all of its terms are, and one number is read back; it may overflow though they are
+        if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
             wrong = (~values.isfinite()).nonzero().flatten().tolist()
             raise ValueError(
                 f"{name} must be finite: {len(wrong)} of {values.numel()} are not, the first at index {wrong[0]} "
                 f"({values[wrong[0]].item()})"
             )
-    if labels.numel() < 2 or bool((labels == labels[0]).all()):
-        what = "there are fewer than two items" if labels.numel() < 2 else "all labels are equal"
+    if what is not None:
         warnings.warn(
             f"{loss}: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
             NoDemandedPairsWarning,
             stacklevel=3,
         )
+
+
+def _any_demand(labels: Tensor, segments: Tensor) -> bool:
+    """Whether a segment holds two different labels."""
+    order = labels.argsort()
+    order = order[segments[order].argsort(stable=True)]
+    y, part = labels[order], segments[order]
+    return bool(((part[1:] == part[:-1]) & (y[1:] != y[:-1])).any())

@@ -82,7 +82,7 @@ def test_equal_vectors_tie_at_exactly_one() -> None:
 def test_zero_vectors_have_cosine_zero_and_non_finite_ones_are_refused() -> None:
     pairs = {"sentence1": ["a", "b"], "sentence2": ["b", "b"], "score": [0, 1]}
     assert cosine_scores(FixedEncoder({"a": [0, 0], "b": [3, 4]}), pairs).tolist() == [0, 1]
-    with pytest.raises(ValueError, match="not finite for 1 texts, the first is .a."):
+    with pytest.raises(ValueError, match=r"not finite for 1 texts, the first is .a."):
         cosine_scores(FixedEncoder({"a": [math.nan, 0], "b": [3, 4]}), pairs)
 
 
@@ -117,7 +117,7 @@ def test_evaluate_against_scipy_and_sklearn() -> None:
 def test_evaluate_graded_pairs_has_no_threshold_metrics() -> None:
     tasks = [random_task(np.random.default_rng(s).integers(0, 6, 100) / 5, seed=s) for s in (1, 2)]
     assert set(evaluate(merged(*tasks), tasks[0][1])) == {"spearman", "pearson", "auc", "ceiling"}
-    with pytest.raises(ValueError, match="a threshold parts labels 0 and 1, and pairs are graded: leave .* out"):
+    with pytest.raises(ValueError, match=r"a threshold parts labels 0 and 1, and pairs are graded: leave .* out"):
         evaluate(merged(*tasks), tasks[0][1], tasks[1][1])
 
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosent_lib.ranking import rank_loss as ranking
+from cosent_lib.ranking.fast import SAFE_SPREAD, by_sums
 from cosent_lib.ranking.rank_loss import (
-    SAFE_SPREAD,
     NoDemandedPairsWarning,
     count_demanded_pairs,
     inversion_bound,
     rank_loss,
 )
+from cosent_lib.ranking.reference import by_log_sums
 
 LABELS = ("binary", "graded", "many grades", "continuous", "one high", "half")
 
@@ -103,15 +103,15 @@ def test_every_size_up_to_64_and_some_larger_against_brute_force(kind: str) -> N
         assert float((gradient - reference_gradient).abs().max()) <= tolerance(1.0, scores), n
 
 
-@pytest.mark.parametrize("kind", ["graded", "many grades", "continuous"])
+@pytest.mark.parametrize("kind", LABELS)
 def test_both_sides_of_the_switch_to_log_domain_sums_agree(kind: str) -> None:
     generator = torch.Generator().manual_seed(3)
     for spread in (0.999 * SAFE_SPREAD, 1.001 * SAFE_SPREAD):
         scores = torch.rand(200, generator=generator, dtype=torch.float64)
         scores = (scores - scores.min()) / (scores.max() - scores.min()) * spread
         labels = make_labels(kind, 200, generator)
-        plain = ranking._by_running_sums(scores, labels)
-        logs = ranking._by_log_sums(scores, labels)
+        plain = by_sums(scores - (scores.min() + scores.max()) / 2, labels)
+        logs = by_log_sums(scores, labels)
         torch.testing.assert_close(plain, logs, rtol=1e-12, atol=1e-12)
         assert value_and_gradient(scores, labels)[0] == (plain if spread < SAFE_SPREAD else logs)[0]
 
@@ -135,6 +135,94 @@ def test_narrow_types_give_the_float64_result_of_the_same_numbers(kind: str, dty
             assert torch.equal(loss, value_and_gradient(scores.float(), labels)[0])
 
 
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_fast_form_is_the_readable_one_for_thousands_of_items(kind: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(6)
+    for n in (255, 256, 1023, 1024, 5000):
+        scores = 5 * torch.randn(n, generator=generator, dtype=torch.float64)
+        labels = make_labels(kind, n, generator).to(dtype) - 0.5
+        labels[::7] *= -1  # negative labels, and both zeros where there are any
+        torch.testing.assert_close(by_sums(scores, labels), by_log_sums(scores, labels), rtol=1e-11, atol=1e-13)
+
+
+def test_a_level_that_the_first_labels_do_not_show_is_found() -> None:
+    scores = torch.randn(3000, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    for levels in (2, 3):
+        labels = torch.arange(3000) % levels
+        labels[-1] = 9
+        torch.testing.assert_close(by_sums(scores, labels), by_log_sums(scores, labels), rtol=1e-11, atol=1e-13)
+
+
+def by_segment(scores: Tensor, labels: Tensor, segments: Tensor) -> Tensor:
+    """The definition: the mean of the segments' losses, over those that demand something."""
+    parts = [(scores[segments == each], labels[segments == each]) for each in segments.unique()]
+    losses = [brute_force(s, y) for s, y in parts if (y != y[0]).any()]
+    return torch.stack(losses).mean() if losses else scores.sum() * 0
+
+
+@pytest.mark.parametrize("size", [0.1, 5.0, 400.0, 1e4])
+@pytest.mark.parametrize("kind", LABELS)
+def test_segments_are_compared_within_themselves_alone(kind: str, size: float) -> None:
+    generator = torch.Generator().manual_seed(8)
+    for n, count in ((1, 1), (2, 1), (2, 2), (9, 3), (40, 11), (64, 64), (300, 4), (300, 100)):
+        scores = size * torch.randn(n, generator=generator, dtype=torch.float64)
+        labels = make_labels(kind, n, generator)
+        segments = torch.randint(-count, count, (n,), generator=generator)
+        ours, reference = scores.clone().requires_grad_(), scores.clone().requires_grad_()
+        loss, expected = (
+            rank_loss(ours, labels, segments=segments, validate=False),
+            by_segment(reference, labels, segments),
+        )
+        got, want = (torch.autograd.grad(value, x)[0] for value, x in ((loss, ours), (expected, reference)))
+        assert abs(float(loss.detach() - expected.detach())) <= tolerance(float(expected.detach()), scores), (n, count)
+        assert float((got - want).abs().max()) <= tolerance(1.0, scores), (n, count)
+
+
+def test_one_segment_is_no_segment_and_far_segments_do_not_disturb_each_other() -> None:
+    generator = torch.Generator().manual_seed(9)
+    scores, labels = torch.randn(50, generator=generator, dtype=torch.float64), torch.arange(50) % 3
+    assert rank_loss(scores, labels, segments=torch.full((50,), 7)) == pytest.approx(float(rank_loss(scores, labels)))
+    apart = torch.cat([scores - 150, scores + 150])  # e^{±150}: one segment's sums are nothing beside the other's
+    twice = rank_loss(apart, labels.repeat(2), segments=torch.arange(2).repeat_interleave(50))
+    assert twice == pytest.approx(float(rank_loss(scores, labels)), rel=1e-12)
+
+
+def test_in_batch_negatives_are_rank_loss_with_segments() -> None:
+    from cosent_lib.losses.order import MultipleNegativesRankingLoss
+
+    generator = torch.Generator().manual_seed(10)
+    u, v = torch.randn(2, 12, 6, generator=generator, dtype=torch.float64)
+    ours, theirs = (u.clone().requires_grad_() for _ in range(2))
+    cosines = torch.nn.functional.normalize(ours) @ torch.nn.functional.normalize(v).T
+    row = torch.arange(12).repeat_interleave(12)
+    loss = rank_loss(20 * cosines.flatten(), torch.eye(12).flatten(), segments=row)
+    expected = MultipleNegativesRankingLoss(20.0)(theirs, v, torch.ones(12))
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+    gradients = torch.autograd.grad(loss, ours)[0], torch.autograd.grad(expected, theirs)[0]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        (torch.zeros(4), "segments must be whole numbers, got torch.float32"),
+        (torch.zeros(3, dtype=torch.long), r"segments must have the shape of scores, \[4\], got \[3\]"),
+    ],
+)
+def test_bad_segments_are_named(segments: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rank_loss(torch.randn(4), torch.arange(4), segments=segments)
+
+
+def test_segments_of_equal_labels_demand_nothing_and_say_so() -> None:
+    scores = torch.randn(6, requires_grad=True)
+    with pytest.warns(NoDemandedPairsWarning, match="all labels are equal within each segment"):
+        loss = rank_loss(scores, torch.tensor([0, 0, 1, 1, 2, 2]), segments=torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert float(loss) == 0
+    assert torch.autograd.grad(loss, scores)[0].tolist() == [0] * 6
+
+
 def test_autocast_changes_nothing() -> None:
     scores, labels = torch.linspace(-3, 3, 50), torch.arange(50).flip(0) % 7
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -154,6 +242,19 @@ def test_gradcheck_and_second_derivatives(kind: str) -> None:
     reference = torch.autograd.functional.hessian(lambda s: brute_force(s, labels), scores)
     torch.testing.assert_close(hessian, reference, rtol=1e-10, atol=1e-12)
     assert float(torch.linalg.eigvalsh(hessian).min()) > -1e-12  # convex in the scores
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_gradcheck_and_second_derivatives_with_segments(kind: str) -> None:
+    generator = torch.Generator().manual_seed(11)
+    scores = torch.randn(9, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels, segments = make_labels(kind, 9, generator), torch.arange(9) % 3
+
+    def loss(s: Tensor) -> Tensor:
+        return rank_loss(s, labels, segments=segments, validate=False)
+
+    assert torch.autograd.gradcheck(loss, scores)
+    assert torch.autograd.gradgradcheck(loss, scores)
 
 
 def test_gradient_flows_through_what_made_the_scores() -> None:

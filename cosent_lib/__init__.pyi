@@ -25,13 +25,13 @@ from .losses.direct import CosineEmbeddingLoss as CosineEmbeddingLoss
 from .losses.direct import CosineSimilarityLoss as CosineSimilarityLoss
 from .losses.direct import LinearCosineLoss as LinearCosineLoss
 from .losses.direct import OnlineContrastiveLoss as OnlineContrastiveLoss
+from .losses.in_batch import MultipleNegativesRankingLoss as MultipleNegativesRankingLoss
 from .losses.items import circle_loss as circle_loss
 from .losses.items import cross_entropy as cross_entropy
 from .losses.items import multilabel_loss as multilabel_loss
 from .losses.make import make_loss as make_loss
 from .losses.order import AnglELoss as AnglELoss
 from .losses.order import CoSENTLoss as CoSENTLoss
-from .losses.order import MultipleNegativesRankingLoss as MultipleNegativesRankingLoss
 from .losses.order import PairwiseLogisticLoss as PairwiseLogisticLoss
 from .losses.order import PowerMeanLoss as PowerMeanLoss
 from .losses.order import ScaledLoss as ScaledLoss

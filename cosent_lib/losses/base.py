@@ -59,13 +59,13 @@ class PairLoss(nn.Module):
         if self.needs_targets:
             _check_targets(labels)
         if not self.needs_texts:
-            return self.compute(u, v, labels)
+            return self.compare(u, v, labels, None)
         if texts is None:
             texts = _equal_rows(torch.cat([u, v]).detach()).view(2, -1).T
         elif texts.shape != (len(u), 2) or texts.is_floating_point():
             kind = f"{str(texts.dtype).removeprefix('torch.')} {list(texts.shape)}"
             raise ValueError(f"texts must be integers of shape [{len(u)}, 2], two a pair, got {kind}")
-        return self.compute(u, v, labels, texts.to(u.device))
+        return self.compare(u, v, labels, texts.to(u.device))
 
     lacking: str = "held only one label"
     """What a batch did that teaches nothing."""
@@ -74,9 +74,13 @@ class PairLoss(nn.Module):
         """Return whether a batch carries any signal; ``labels`` and ``texts`` as for :meth:`forward`."""
         return not self.needs_order or bool((labels != labels[0]).any())
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
-        """Return the loss of checked inputs, ``texts`` among them where they are needed; what a subclass defines."""
+    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of checked inputs; what a subclass defines, unless it needs texts."""
         raise NotImplementedError
+
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None) -> Tensor:
+        """Return the loss of checked inputs; what a subclass that needs texts defines. ``texts`` are None otherwise."""
+        return self.compute(u, v, labels)
 
     def options(self) -> dict[str, Any]:
         """The arguments of the constructor as they stand now (a learned scale as it came out)."""
@@ -123,13 +127,13 @@ class SummedLoss(PairLoss):
         """See :meth:`PairLoss.teaches`: whether any part is taught something."""
         return any(part.teaches(labels, texts) for part in self._parts().values())
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor, *texts: Tensor) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None) -> Tensor:
         """See the class."""
-        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, *texts)}
+        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, texts)}
         if not taught:
             return (u.sum() + v.sum()) * 0
         values = {
-            name: part.compute(u, v, labels, *(texts if part.needs_texts else ())) for name, part in taught.items()
+            name: part.compare(u, v, labels, texts if part.needs_texts else None) for name, part in taught.items()
         }
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 

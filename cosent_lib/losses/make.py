@@ -6,10 +6,10 @@ from typing import Any
 
 from cosent_lib.losses.base import PairLoss, SummedLoss
 from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss, LinearCosineLoss, OnlineContrastiveLoss
+from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 from cosent_lib.losses.order import (
     AnglELoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
     PairwiseLogisticLoss,
     PowerMeanLoss,
 )

@@ -101,13 +101,13 @@ def _by_segment(s: Tensor, y: NDArray[np.generic], segments: NDArray[np.integer]
         part = new_segment.cumsum()[is_new] - 1  # the segment of each level
         below, above = _before_within(sums_up, part), _before_within(sums_down[::-1], part[::-1])[::-1]
         totals = np.bincount(part, sums_up * above)
-        share = (1 / (1 + totals) / max(1, np.count_nonzero(totals)))[part]
+        share = (1 / (1 + totals) / max(1, int(np.count_nonzero(totals))))[part]
     each = (lambda x: x) if alone else (lambda x: x.repeat(np.diff(starts, append=y.size)))
     gradient = up.mul_(torch.from_numpy(each(above * share)))
     gradient -= down.mul_(torch.from_numpy(each(below * share)))
     placed = np.empty(y.size)
     placed[order] = gradient.numpy()
-    return s.new_tensor(np.log1p(totals).sum() / max(1, np.count_nonzero(totals))), torch.from_numpy(placed)
+    return s.new_tensor(np.log1p(totals).sum() / max(1, int(np.count_nonzero(totals)))), torch.from_numpy(placed)
 
 
 def _sorted(
@@ -125,7 +125,7 @@ def _sorted(
     if y.dtype != np.float32 or y.size < 1024:
         order = np.argsort(y)
         return order, _changes(y[order]), np.zeros(0, dtype=np.bool_)
-    bits = (y + np.float32(0)).view(np.int32)  # + 0: the two zeros are one level
+    bits = (y.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0: the two zeros are one level
     bits = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     keys = (bits.astype(np.int64) << 32) | np.arange(y.size)
     keys.sort()

@@ -10,11 +10,11 @@ from loss_kit import Encoder, Passthrough, batch, gradients
 
 from cosent_lib.losses.base import SummedLoss, cosine
 from cosent_lib.losses.direct import CosineSimilarityLoss
+from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 from cosent_lib.losses.make import LOSSES, make_loss
 from cosent_lib.losses.order import (
     AnglELoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
 )
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 

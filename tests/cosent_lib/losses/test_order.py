@@ -10,11 +10,11 @@ from torch import Tensor
 
 from cosent_lib.losses.base import SummedLoss, cosine
 from cosent_lib.losses.direct import CosineSimilarityLoss
+from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 from cosent_lib.losses.make import make_loss
 from cosent_lib.losses.order import (
     AnglELoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
     PairwiseLogisticLoss,
     PowerMeanLoss,
 )

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from cosent_lib.losses.base import SummedLoss
+from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 from cosent_lib.losses.make import make_loss
 from cosent_lib.losses.order import (
     AnglELoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
     PairwiseLogisticLoss,
     PowerMeanLoss,
 )

@@ -21,12 +21,19 @@ def whole_batch(world_size: int, kind: str) -> tuple[torch.Tensor, torch.Tensor]
     return scores, labels
 
 
+def segments_of(world_size: int, kind: str) -> torch.Tensor | None:
+    """Segments that lie across the ranks, numbered with gaps; None where there are none."""
+    return 7 * (torch.arange(sum(SIZES[world_size])) // 2 % 4) if kind == "segments" else None
+
+
 def one_rank(rank: int, world_size: int, kind: str, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
     scores, labels = (t.split(SIZES[world_size])[rank] for t in whole_batch(world_size, kind))
     scores = scores.clone().requires_grad_()
-    loss = rank_loss(scores, labels, group=dist.group.WORLD)
+    whole = segments_of(world_size, kind)
+    segments = None if whole is None else whole.split(SIZES[world_size])[rank]
+    loss = rank_loss(scores, labels, segments=segments, group=dist.group.WORLD)
     (gradient,) = torch.autograd.grad(loss, scores)
     messages = []
     for bad in (scores.detach() * (torch.nan if rank == 0 else 1.0), scores):
@@ -39,7 +46,7 @@ def one_rank(rank: int, world_size: int, kind: str, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", ["graded", "continuous"])
+@pytest.mark.parametrize("kind", ["graded", "continuous", "segments"])
 @pytest.mark.parametrize("world_size", sorted(SIZES))
 def test_every_rank_gets_the_global_loss_and_its_part_of_the_gradient(
     world_size: int, kind: str, tmp_path: Path
@@ -50,7 +57,7 @@ def test_every_rank_gets_the_global_loss_and_its_part_of_the_gradient(
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world_size)]
     scores, labels = whole_batch(world_size, kind)
     scores.requires_grad_()
-    loss = rank_loss(scores, labels)
+    loss = rank_loss(scores, labels, segments=segments_of(world_size, kind))
     (gradient,) = torch.autograd.grad(loss, scores)
     for result in ranks:
         torch.testing.assert_close(result["loss"], loss.detach(), rtol=1e-14, atol=0)

@@ -189,7 +189,7 @@ def test_one_segment_is_no_segment_and_far_segments_do_not_disturb_each_other() 
 
 
 def test_in_batch_negatives_are_rank_loss_with_segments() -> None:
-    from cosent_lib.losses.order import MultipleNegativesRankingLoss
+    from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 
     generator = torch.Generator().manual_seed(10)
     u, v = torch.randn(2, 12, 6, generator=generator, dtype=torch.float64)

@@ -353,8 +353,8 @@ def test_the_loss_is_told_which_texts_of_a_batch_are_equal(name: str, monkeypatc
     pairs |= {"score": [1.0, 0.0, 1.0]}
     encoder = static(pairs)  # to which capital letters are small ones
     loss, told = make_loss(name, encoder), []
-    compute = type(loss).compute
-    monkeypatch.setattr(type(loss), "compute", lambda self, *given: told.append(given[3]) or compute(self, *given))
+    compare = type(loss).compare
+    monkeypatch.setattr(type(loss), "compare", lambda self, *given: told.append(given[3]) or compare(self, *given))
     train(encoder, loss, pairs, quiet(max_steps=1))
     rows = Batches(encoder, pairs, 64, 0).at(1)[0].rows
     texts = [(pairs["sentence1"][row].lower(), pairs["sentence2"][row]) for row in rows]

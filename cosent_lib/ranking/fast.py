@@ -77,7 +77,7 @@ def _by_level(s: Tensor, y: NDArray[np.generic], levels: NDArray[np.generic]) ->
     level = counted.astype(np.int64)
     up = s.exp()
     down = up.reciprocal()
-    sums_up, sums_down = (np.bincount(level, x.numpy(), levels.size) for x in (up, down))
+    sums_up, sums_down = (np.bincount(level, x.numpy(), levels.size).astype(np.float64) for x in (up, down))
     below, above = _before(sums_up), _before(sums_down[::-1])[::-1]
     total = float((sums_up * above).sum())
     gradient = up.mul_(torch.from_numpy((above / (1 + total)).take(level)))

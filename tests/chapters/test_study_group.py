@@ -66,9 +66,3 @@ def test_each_week_has_three_questions_with_what_a_discussion_brings_out(week: i
     notes = NOTES.findall(section(week))
     assert len(notes) == 3
     assert all(2 <= len(re.findall(r"[.?!:](?:\s|$)", note)) <= 8 for note in notes)
-
-
-def test_chapters_that_are_not_there_are_marked_as_planned() -> None:
-    planned = [int(number) for number in re.findall(r"Chapter (\d+), [^;.]+ \(planned\)", PAGE)]
-    there = [int(name.split("_")[0]) for name in READ if name != "intro"]
-    assert sorted(there + planned) == list(range(1, 16))

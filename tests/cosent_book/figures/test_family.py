@@ -15,7 +15,7 @@ from cosent_lib.losses.make import LOSSES
 
 
 def test_the_cheat_sheet_names_every_loss() -> None:
-    notebook = nbformat.read(notebooks.CHAPTERS / "12_the_family.ipynb", as_version=4)
+    notebook = nbformat.read(notebooks.CHAPTERS / "13_the_family.ipynb", as_version=4)
     sheet = skeleton.section(notebook, "The cheat sheet")
     cards = re.findall(r"^\*\*`(\w+)`\*\*(.*?)(?=^\*\*`|\Z)", sheet, flags=re.M | re.S)
     assert [name for name, _ in cards] == list(LOSSES)

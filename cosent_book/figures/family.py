@@ -1,4 +1,4 @@
-"""Figures of the family (chapter 12): whom each loss moves, and ranking of pairs against retrieval."""
+"""Figures of the family (chapter 13): whom each loss moves, and ranking of pairs against retrieval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

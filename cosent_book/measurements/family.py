@@ -1,4 +1,4 @@
-"""What AnglE's score owes to its parts, what a true angle would do, and what the weight of a sum does (chapter 12)."""
+"""What AnglE's score owes to its parts, what a true angle would do, and what the weight of a sum does (chapter 13)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

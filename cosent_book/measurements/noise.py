@@ -1,4 +1,4 @@
-"""Whose gradient moves when labels are wrong, and what becomes of the pairs that carry them (chapter 9).
+"""Whose gradient moves when labels are wrong, and what becomes of the pairs that carry them (chapter 10).
 
 Both measurements flip a share of the training labels, train, and look along the way: the one at the pull on the
 flipped pairs, the other at where they stand.

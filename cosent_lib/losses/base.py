@@ -92,7 +92,7 @@ class PairLoss(nn.Module):
 
 
 class SummedLoss(PairLoss):
-    """A weighted sum of losses on the same vectors, as AnglE's training sums three (Li & Li 2023). Chapter 12.
+    """A weighted sum of losses on the same vectors, as AnglE's training sums three (Li & Li 2023). Chapter 13.
 
     A part that a batch teaches nothing (no positives, or no order) adds nothing there.
 

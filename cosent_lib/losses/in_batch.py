@@ -26,7 +26,7 @@ class MultipleNegativesRankingLoss(ScaledLoss):
         equal_are_negatives: count such candidates as negatives all the same, as the usual form does. A perfect encoder
             then has a loss above zero wherever an answer stands twice in a batch.
 
-    Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 12.
+    Source: Henderson et al. 2017 (arXiv 1705.00652); van den Oord et al. 2018 (arXiv 1807.03748); Chapter 13.
     """
 
     needs_targets = True

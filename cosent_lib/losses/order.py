@@ -137,7 +137,7 @@ class CoSENTLoss(ScaledLoss):
     Raises:
         ValueError: for a scale or a margin outside its range.
 
-    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapters 8 and 12.
+    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024 (doi 10.1109/TASLP.2024.3402087); Chapters 8 and 13.
     """
 
     needs_order = True
@@ -215,7 +215,7 @@ class PowerMeanLoss(ScaledLoss):
     Raises:
         ValueError: for a scale or an exponent outside its range.
 
-    Source: Chapter 9.
+    Source: Chapter 10.
     """
 
     needs_order = True
@@ -238,9 +238,9 @@ class AnglELoss(ScaledLoss):
     and sin are the sums of the real and the imaginary parts of z over ‖u‖‖v‖. This is the form of the authors' code and
     of sentence-transformers, not of the paper's eq. 7 (which lacks a minus): it is a similarity, not symmetric in u and
     v, and the same for v and −v: ``√2·|cos(u, Tv)|``, where T turns every complex coordinate by 45° (Proposition
-    12.1).
+    13.1).
 
-    Source: Li & Li 2023 (arXiv 2309.12871); Chapter 12.
+    Source: Li & Li 2023 (arXiv 2309.12871); Chapter 13.
     """
 
     needs_order = True

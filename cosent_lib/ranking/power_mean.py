@@ -7,7 +7,7 @@ With κ = 1 it is the logarithm of the sum, CoSENT's :func:`cosent_lib.rank_loss
 of pairs in right order with the step made smooth. It never falls as κ grows (Hardy, Littlewood & Pólya 1934, theorem
 16). A demanded pair with z = s_i − s_j pulls in proportion to (1 + e^z)^κ·σ(z): for z ≪ 0 this fades as e^z whatever
 κ is, for z ≫ 0 it grows as e^{κz}. So the scale says how fast pairs in right order are left alone, and κ how much
-more a pair counts the more it is wrong. Chapter 9.
+more a pair counts the more it is wrong. Chapter 10.
 """
 
 import math
@@ -49,7 +49,7 @@ def power_mean_rank_loss(scores: Tensor, labels: Tensor, exponent: float, *, val
         >>> [round(float(power_mean_rank_loss(scores, labels, exponent)), 3) for exponent in (-1, 0, 1)]
         [1.64, 1.72, 1.801]
 
-    Source: Chapter 9.
+    Source: Chapter 10.
     """
     if not math.isfinite(exponent):
         raise ValueError(f"exponent (κ) must be a finite number, got {exponent}")

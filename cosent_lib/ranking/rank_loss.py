@@ -68,7 +68,7 @@ def rank_loss(
         >>> rank_loss(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0, 1, 1]))  # log(1 + e² + e¹)
         tensor(2.4076)
 
-    Source: Chapters 3, 8 and 13; Su 2022 (8847).
+    Source: Chapters 3 and 8; Su 2022 (8847).
     """
     if validate:
         check_form(scores, labels, segments)

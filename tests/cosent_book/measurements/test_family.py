@@ -1,4 +1,4 @@
-"""Scores for CoSENT: AnglE's is a turned cosine without its sign, times √2 (chapter 12)."""
+"""Scores for CoSENT: AnglE's is a turned cosine without its sign, times √2 (chapter 13)."""
 
 import math
 

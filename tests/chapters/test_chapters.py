@@ -16,6 +16,7 @@ from nbformat import NotebookNode, v4
 from skeleton import code_cells, find_heading, markdown, problems
 
 import notebooks
+import sphinx_api
 import sphinx_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,17 @@ def test_every_page_stands_in_the_table_of_contents_and_the_other_way_round() ->
 def test_the_table_of_contents_is_in_the_order_of_the_numbers() -> None:
     numbers = [n for page in toc_files() if (n := sphinx_pages.chapter_number(page)) is not None]
     assert numbers == sorted(set(numbers))
+
+
+def test_no_text_names_a_chapter_that_is_not_there() -> None:
+    there = {int(path.name[:2]) for path in NUMBERED}
+    texts = {path.name: "\n".join(c.source for c in notebooks.read(path).cells) for path in notebooks.chapter_paths()}
+    pages = [ROOT / "README.md", *(ROOT / "chapters").glob("*.md")]
+    pages += [path for house in ("cosent_lib", "cosent_book") for path in (ROOT / house).rglob("*.py")]
+    texts |= {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in pages}
+    linked = re.compile(r"\[((?:Chapters? )?\d+)\]\([\w.]+\)")  # [Chapters 6](06_…) and [7](07_…)
+    named = {name: sphinx_api.numbers_in(linked.sub(r"\1", text)) for name, text in texts.items()}
+    assert {name: numbers - there for name, numbers in named.items() if numbers - there} == {}
 
 
 def test_every_citation_stands_in_the_bibliography() -> None:

@@ -85,6 +85,8 @@ def bootstrap_difference(
         >>> labels, better, worse = [0, 0, 1, 1] * 25, [0.1, 0.2, 0.3, 0.8] * 25, [0.1, 0.4, 0.3, 0.8] * 25
         >>> bootstrap_difference(better, worse, labels, concordance, resamples=50).estimate
         0.25
+
+    Source: Chapters 4 and 9.
     """
     return _bootstrap(
         (scores, baseline, labels),

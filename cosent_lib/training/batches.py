@@ -49,6 +49,12 @@ class Batches:
         self.texts = list(index)
         tokens = encoder.tokenize(self.texts)
         self.cut = count_cut(encoder, self.texts, tokens)
+        unknown = encoder.count_unknown(self.texts, tokens) if hasattr(encoder, "count_unknown") else 0
+        if unknown == len(self.texts):
+            raise ValueError(
+                f"train_pairs: {encoder.name!r} knows no word of any of the {unknown} texts, so that no "
+                "step could teach it anything"
+            )
         self._first = [tokens[index[text]] for text in first]
         self._second = [tokens[index[text]] for text in second]
         self.labels = torch.from_numpy(labels).float()

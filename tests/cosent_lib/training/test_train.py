@@ -413,3 +413,10 @@ def test_an_argument_of_another_kind_is_named(arguments: dict[str, Any], message
     given = {"encoder": encoder, "loss": make_loss("cosent", encoder), "train_pairs": PAIRS, "config": quiet()}
     with pytest.raises(TypeError, match=message):
         train(**(given | arguments))
+
+
+def test_training_texts_of_which_no_word_is_known_are_refused() -> None:
+    encoder = static(PAIRS)
+    strange = {"sentence1": ["ωωω", "ψψψ"], "sentence2": ["χχχ", "φφφ"], "score": [1.0, 0.0]}
+    with pytest.raises(ValueError, match=r"train_pairs: 'static' knows no word of any of the 4 texts"):
+        train(encoder, make_loss("cosent", encoder), strange, quiet(max_steps=1), VALIDATION)

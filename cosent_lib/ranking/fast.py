@@ -21,6 +21,9 @@ FEW = 16
 SAMPLE = 256
 """Labels looked at first, to see whether there are few levels."""
 
+SMALL = 1024
+"""Items below which the calls cost more than the passes."""
+
 Floats = NDArray[np.float64]
 
 
@@ -41,18 +44,18 @@ def by_sums(s: Tensor, labels: Tensor, segments: Tensor | None = None) -> tuple[
         return s.new_zeros(()), torch.zeros_like(s)
     if np.count_nonzero(is_high) + np.count_nonzero(y == low) == y.size:
         return _two_levels(s, is_high)
+    if y.size < SMALL:
+        return _by_running_sums(s, y)
     levels = _few_levels(y)
     return _by_segment(s, y, None) if levels is None else _by_level(s, y, levels)
 
 
 def _few_levels(y: NDArray[np.generic]) -> NDArray[np.generic] | None:
     """All levels of the labels, rising, if they are few; None otherwise, or where the first labels do not show them."""
-    if y.size < SAMPLE:
-        return None  # a sort costs less than passes
     levels = np.unique(y[:SAMPLE])
     if levels.size > FEW:
         return None
-    if y.size > SAMPLE and sum(np.count_nonzero(y == level) for level in levels) < y.size:
+    if sum(np.count_nonzero(y == level) for level in levels) < y.size:
         return None
     return levels
 
@@ -67,6 +70,23 @@ def _two_levels(s: Tensor, is_high: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     total = z_low * z_high
     gradient = up.mul_(z_high / (1 + total)).add_(high, alpha=-z_low / (1 + total))
     return s.new_tensor(np.log1p(total)), gradient
+
+
+def _by_running_sums(s: Tensor, y: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
+    """The loss of few scores with any levels, in as few calls as there can be: a sort, and running sums of items."""
+    order = y.argsort()
+    y = y[order]
+    starts = np.concatenate([[0], (y[1:] != y[:-1]).nonzero()[0] + 1, [y.size]])  # of each level, and the end
+    up = np.exp(s.numpy()[order])
+    down = 1 / up
+    sizes = starts[1:] - starts[:-1]
+    below = np.concatenate([[0.0], up.cumsum()])[starts[:-1]].repeat(sizes)
+    above = np.concatenate([down[::-1].cumsum()[::-1], [0.0]])[starts[1:]].repeat(sizes)
+    up *= above
+    total = up.sum()
+    gradient = np.empty_like(up)
+    gradient[order] = (up - down * below) / (1 + total)
+    return s.new_tensor(np.log1p(total)), torch.from_numpy(gradient)
 
 
 def _by_level(s: Tensor, y: NDArray[np.generic], levels: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
@@ -122,7 +142,7 @@ def _sorted(
         order = np.lexsort((y, segments))
         new_segment = _changes(segments[order])
         return order, new_segment | _changes(y[order]), new_segment
-    if y.dtype != np.float32 or y.size < 1024:
+    if y.dtype != np.float32:
         order = np.argsort(y)
         return order, _changes(y[order]), np.zeros(0, dtype=np.bool_)
     bits = (y.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0: the two zeros are one level

@@ -31,6 +31,12 @@ def check_number(name: str, value: object, expected: str, low: float, high: floa
         raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, and its class where that is no class for messages."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    return said if said and isinstance(error, (CosentError, ValueError, OSError, RuntimeError)) else repr(error)
+
+
 def choose(what: str, name: str, known: Iterable[str]) -> None:
     """Refuse a name that is not among the known ones.
 

@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -7,7 +8,22 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """What a JSON file holds: an object, or a list.
+
+    Raises:
+        ValueError: it is missing or damaged, or holds something else; names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged or missing: {error}") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}")
+    return content
 
 
 @contextmanager

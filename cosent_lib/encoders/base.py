@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cosent_lib.encoders.threads import suited_threads
-from cosent_lib.errors import CosentError
-from cosent_lib.files import replacing_folder
+from cosent_lib.errors import CosentError, check_number, first_line
+from cosent_lib.files import read_json, replacing_folder
 from cosent_lib.texts import check_text, fault_of, warn_of_cut
 from cosent_lib.version import __version__
 
@@ -33,11 +34,11 @@ KINDS = {
 }
 
 # what may stand beside an encoder.json that lists no files: versions before the list wrote no others
-OLDER_FILES = (
-    CONFIG_FILE, WEIGHTS_FILE, "record.json", "vocabulary.json", "tokenizer.json", "config.json", "vocab.txt",
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "bpe.codes",
-    "sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "chat_template.jinja",
-    "generation_config.json",
+OLDER_STATIC = (CONFIG_FILE, WEIGHTS_FILE, "record.json", "vocabulary.json")
+OLDER_TRANSFORMER = (
+    CONFIG_FILE, WEIGHTS_FILE, "record.json", "tokenizer.json", "config.json", "vocab.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "bpe.codes", "sentencepiece.bpe.model",
+    "spiece.model", "spm.model", "tokenizer.model", "chat_template.jinja", "generation_config.json",
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ class SentenceEncoder(nn.Module):
     """
 
     kind: ClassVar[str]
+    saved_options: ClassVar[dict[str, type]]  # what `_write` returns
     name: str
     dim: int
     default_learning_rate: float
@@ -105,17 +107,22 @@ class SentenceEncoder(nn.Module):
         """
         return 0
 
-    def fingerprint(self) -> str:
-        """SHA-256 of all that decides a vector, so that vectors can tell their encoder: weights, vocabulary, settings.
+    def count_unknown(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
+        """How many texts hold nothing that the encoder knows; none, unless a subclass can tell. As `count_cut`."""
+        return 0
 
-        Where the encoder came from and what it is called are left out.
-        """
+    def fingerprint(self, weights: bool = True) -> str:
+        """SHA-256 of all that decides a vector, not of name or origin; ``weights=False`` leaves the weights out."""
         deciding = {key: value for key, value in self.settings().items() if key not in ("name", "source", "seed")}
-        read = json.dumps([deciding, getattr(self, "vocabulary", None)], sort_keys=True)
-        digest = hashlib.sha256(read.encode())
-        for tensor in self.state_dict().values():
+        digest = hashlib.sha256(json.dumps([deciding, self._form()], sort_keys=True).encode())
+        for name, tensor in self.state_dict().items() if weights else ():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+    def _form(self) -> Any:
+        """What decides a vector beside weights and settings, above all how a text becomes tokens; JSON-able."""
+        return getattr(self, "vocabulary", None)
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """``embed(tokenize(texts))``: vectors ``[n, dim]`` with gradient."""
@@ -142,8 +149,7 @@ class SentenceEncoder(nn.Module):
             >>> load_encoder("static", ["a cat", "a dog"], dim=4).encode(["a cat"]).shape
             torch.Size([1, 4])
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+        check_number("batch_size", batch_size, "a whole number of at least 1", 1, math.inf, whole=True)
         token_ids = self.tokenize(texts)
         warn_of_cut(self, self.count_cut(texts, token_ids), len(token_ids), stacklevel=3)  # one is no_grad's
         order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
@@ -167,15 +173,18 @@ class SentenceEncoder(nn.Module):
             also: name → text of files that go with the encoder, such as a record of its training.
 
         Raises:
-            ValueError: the folder holds something else, or something beside an encoder; names it.
+            ValueError: the folder holds something else too, ``also`` a name that is not plain or that the encoder
+                needs; what was written would be read otherwise.
         """
         check_replaceable(folder)
         with replacing_folder(Path(folder).resolve()) as part:
             config = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": self.kind, "name": self.name}
             config |= {"written_by": f"cosent_lib {__version__}", "options": self._write(part)}
+            own = {CONFIG_FILE, *(each.name for each in part.iterdir())}
             for name, text in (also or {}).items():
-                with (part / name).open("x", encoding="utf-8") as file:  # x: never over a file of the encoder's
-                    file.write(text)
+                if name in own or not re.fullmatch(r"\w[\w .-]*", name):
+                    raise ValueError(f"also names {name!r}; expected a plain file name, and none of {sorted(own)}")
+                (part / name).write_text(text, encoding="utf-8", newline="")
             config["files"] = sorted([CONFIG_FILE, *(each.relative_to(part).as_posix() for each in part.rglob("*"))])
             (part / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -185,13 +194,20 @@ class SentenceEncoder(nn.Module):
 
         Raises:
             FileNotFoundError: no such folder.
-            ValueError: the folder holds something else, or an encoder of another class.
+            ValueError: the folder holds something else, an encoder of another class, or a damaged one.
         """
         config = read_config(Path(folder))
         encoder_class = resolve_name(KINDS[config["kind"]])
         if not issubclass(encoder_class, cls):
             raise ValueError(f"{folder} holds a {encoder_class.__name__}, not a {cls.__name__}")
-        return encoder_class._read(Path(folder), config["name"], config["options"])
+        wanted, options = encoder_class.saved_options, config["options"]
+        if {name: type(value) for name, value in options.items()} != wanted:
+            expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in wanted.items())
+            raise ValueError(f"{Path(folder, CONFIG_FILE)} has options {options!r:.200}; expected {expected}")
+        try:
+            return encoder_class._read(Path(folder), config["name"], options)
+        except Exception as error:  # of whatever class: damaged files bring about many
+            raise ValueError(f"{folder} holds no whole {encoder_class.__name__}: {first_line(error)}") from error
 
     def _write(self, folder: Path) -> dict[str, Any]:
         """Write weights and vocabulary into ``folder``; returns the options that ``_read`` needs."""
@@ -230,9 +246,10 @@ def check_replaceable(folder: str | Path) -> None:
     if not there:
         return
     try:
-        written = read_config(target).get("files", OLDER_FILES)
+        config = read_config(target)
     except ValueError as error:
         raise ValueError(f"{folder} exists and holds no saved encoder; refusing to replace it ({error})") from error
+    written = config.get("files", OLDER_STATIC if config["kind"] == "static" else OLDER_TRANSFORMER)
     if foreign := [name for name in there if name not in written]:
         listed = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         raise ValueError(
@@ -248,19 +265,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"{folder} holds no {CONFIG_FILE}; expected a folder written by SentenceEncoder.save")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = read_json(path)
+    if config.get("format") != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT!r}")
     if config.get("format_version") != FORMAT_VERSION:
         version = config.get("format_version")
         raise ValueError(f"{path} has format version {version!r}; this library reads version {FORMAT_VERSION}")
-    if config.get("kind") not in KINDS:
+    if config.get("kind") not in list(KINDS):  # a list: what is there may have no hash
         raise ValueError(f"{path} has kind {config.get('kind')!r}; this library reads {', '.join(KINDS)}")
-    if missing := {"name", "options"} - config.keys():
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    for key, kind in (("name", str), ("options", dict)):
+        if not isinstance(config.get(key), kind):
+            raise ValueError(f"{path} has {key} {config.get(key)!r:.60}; expected a {kind.__name__}")
     files = config.get("files", [])
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise ValueError(f"{path} has files {files!r}; expected a list of names")

@@ -1,13 +1,16 @@
 """What sentence-transformers says beside a checkpoint: followed where an encoder here does the same, else refused."""
 
-import json
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from cosent_lib.errors import check_number
+from cosent_lib.files import read_json
 
 MODULES_FILE = "modules.json"
 PROMPTS_FILE = "config_sentence_transformers.json"
@@ -58,13 +61,18 @@ def read_recommended(name: str, revision: str | None = None, pooling: str | None
     """
     read = _reader(name, revision)
     try:
-        modules = read(MODULES_FILE)
+        modules = read(MODULES_FILE, list)
     except LocalEntryNotFoundError:
         return Recommended(asked=False)
     if modules is None:
         return None
-    kinds = [_kind(module) for module in modules]
-    places = [module.get("path", "") for module in modules]
+    for module in modules:
+        if not isinstance(module, dict) or not all(isinstance(module.get(key), str) for key in ("type", "path")):
+            raise ValueError(
+                f"{MODULES_FILE} holds {module!r:.60}; expected an object with a type and a path, both texts"
+            )
+    kinds = [_kind(module["type"]) for module in modules]
+    places = [module["path"] for module in modules]
     if outside := [place for place in places if PurePosixPath(place).is_absolute() or ".." in place]:
         raise ValueError(f"{MODULES_FILE} names {outside[0]!r}, which is outside of its folder")
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Normalize"}:
@@ -75,21 +83,18 @@ def read_recommended(name: str, revision: str | None = None, pooling: str | None
     transformer: dict[str, Any] = next((settings for settings in found if settings), {})
     _check_transformer(transformer)
     _check_prompts(name, read(PROMPTS_FILE) or {})
-    pooling = pooling or _pooling(read(f"{places[1]}/config.json") or {})
+    if pooling is None:
+        file = str(PurePosixPath(places[1], "config.json"))
+        pooling = _pooling(file, read(file) or {})
     return Recommended(places[0], pooling, transformer.get("max_seq_length"), bool(transformer.get("do_lower_case")))
 
 
-def _reader(name: str, revision: str | None) -> Callable[[str], Any]:
+def _reader(name: str, revision: str | None) -> Callable[..., Any]:
     """A function that gives the content of a JSON file of the checkpoint, or None where there is none."""
 
-    def read(file: str) -> Any:
+    def read(file: str, kind: type = dict) -> Any:
         path = Path(name, file) if Path(name).is_dir() else _from_hub(name, file, revision)
-        if path is None or not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        return None if path is None or not path.exists() else read_json(path, kind)
 
     return read
 
@@ -105,16 +110,20 @@ def _from_hub(name: str, file: str, revision: str | None) -> Path | None:
     return None
 
 
-def _kind(module: Mapping[str, Any]) -> str:
+def _kind(path: str) -> str:
     """The class of a module: its last name if it is sentence-transformers' own."""
-    path = str(module.get("type"))
     return path.rpartition(".")[2] if path.startswith("sentence_transformers.") else path
 
 
 def _check_transformer(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of its transformer that would give other token vectors than the last layer's."""
+    """Refuse settings of its transformer that would give other token vectors than the last layer's, or say nothing."""
+    if (length := settings.get("max_seq_length")) is not None:
+        check_number("its max_seq_length", length, "a whole number of at least 3 (or null)", 3, math.inf, whole=True)
+    if not isinstance(lower := settings.get("do_lower_case", False), bool):
+        raise ValueError(f"its do_lower_case must be true or false, got {lower!r:.60}")
     modalities = settings.get("modality_config") or {"text": PLAIN["text"]}
-    said = {key: value for key, value in settings.items() if value} | {"text": modalities.get("text")}
+    text = modalities.get("text") if isinstance(modalities, dict) else modalities
+    said = {key: value for key, value in settings.items() if value} | {"text": text}
     known = ("max_seq_length", "do_lower_case", "unpad_inputs", "modality_config")
     foreign = [f"{key} {value!r:.60}" for key, value in said.items() if key not in known and value != PLAIN.get(key)]
     if foreign:
@@ -123,23 +132,31 @@ def _check_transformer(settings: Mapping[str, Any]) -> None:
 
 def _check_prompts(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse a prompt that is put before every text; warn of those that are put before some."""
-    prompts = {key: text for key, text in (settings.get("prompts") or {}).items() if text}
-    default = settings.get("default_prompt_name")
+    listed, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not isinstance(listed, dict) or default not in [None, *listed]:
+        raise ValueError(
+            f"{PROMPTS_FILE} has prompts {listed!r:.60} and default_prompt_name {default!r:.60}; expected "
+            "texts by name, and one of the names or null"
+        )
+    prompts = {key: text for key, text in listed.items() if text}
     if default in prompts:
         raise ValueError(f"the prompt {default!r}, {prompts[default]!r:.60} before every text, cannot be followed")
     if prompts:
-        listed = ", ".join(f"{key} {text!r:.60}" for key, text in prompts.items())
-        warnings.warn(
-            f"{name} has prompts, which are not added here: {listed}; put them before its texts", stacklevel=6
-        )
+        said = ", ".join(f"{key} {text!r:.60}" for key, text in prompts.items())
+        warnings.warn(f"{name} has prompts, which are not added here: {said}; put them before its texts", stacklevel=6)
 
 
-def _pooling(settings: Mapping[str, Any]) -> str:
-    """The one pooling of the older or the newer form."""
-    given: str | Sequence[str] = settings.get("pooling_mode") or [
-        ours for key, ours in POOLING_SWITCHES.items() if settings.get(key)
-    ]
-    modes = [given] if isinstance(given, str) else list(given) or ["mean"]
+def _pooling(file: str, settings: Mapping[str, Any]) -> str:
+    """The one pooling of the older form (switches), of the newer one, or of both where they agree."""
+    switches = {key: value for key, value in settings.items() if key.startswith("pooling_mode_")}
+    on = [POOLING_SWITCHES.get(key, key) for key, value in switches.items() if value]
+    given = settings.get("pooling_mode", on)
+    modes = given if isinstance(given, list) else [given]
+    if not modes:
+        raise ValueError(f"{file}, which should name its pooling, is missing or names none; expected cls, mean or max")
+    if (on and on != modes) or not all(isinstance(value, bool) for value in switches.values()):
+        raise ValueError(f"{file} contradicts itself on its pooling: {settings!r:.200}")
     if len(modes) > 1 or modes[0] not in ("cls", "mean", "max"):
-        raise ValueError(f"its pooling, {' joined to '.join(modes)}, cannot be followed; there are cls, mean and max")
+        said = " joined to ".join(map(str, modes))
+        raise ValueError(f"its pooling, {said}, cannot be followed; there are cls, mean and max ({file})")
     return modes[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,9 +16,16 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
 from cosent_lib.encoders.base import EncoderUnavailable, SentenceEncoder, checked_rate, checked_texts
-from cosent_lib.encoders.checkpoint import first_line, lower_case, quiet_transformers, read_checkpoint
+from cosent_lib.encoders.checkpoint import (
+    lower_case,
+    quiet_transformers,
+    read_checkpoint,
+    read_tokenizer,
+    tokenizer_form,
+)
 from cosent_lib.encoders.modules import read_recommended
 from cosent_lib.encoders.pooling import POOLINGS, length_buckets, pool
+from cosent_lib.errors import check_number, choose, first_line
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
@@ -27,6 +35,7 @@ MINILM_SHA256 = {
 }
 MINILM_OTHER_FILES = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 DEFAULT_MAX_LENGTH = 128
+UNDECIDING = ("architectures", "dtype", "torch_dtype", "transformers_version", "gradient_checkpointing")  # of a config
 IDS_ONLY = {"return_attention_mask": False, "return_token_type_ids": False}
 # Model types that give the same vectors from `inputs_embeds` as from `input_ids` (tested one by one). Others, which
 # may scale, mask or renumber by the ids, get the ids and pay one gradient of the embedding table for each bucket.
@@ -45,6 +54,7 @@ class TransformerEncoder(SentenceEncoder):
     """
 
     kind: ClassVar[str] = "transformer"
+    saved_options: ClassVar[dict[str, type]] = {"source": str, "pooling": str, "max_length": int}
     default_learning_rate = 2e-5
 
     def __init__(
@@ -70,13 +80,12 @@ class TransformerEncoder(SentenceEncoder):
     def configure(self, *, pooling: str | None = None, max_length: int | None = None) -> None:
         """Change pooling or truncation; ``ValueError`` for an unknown pooling or a length the model cannot take."""
         if pooling is not None:
-            if pooling not in POOLINGS:
-                raise ValueError(f"unknown pooling {pooling!r}; there are {', '.join(POOLINGS)}")
+            choose("pooling", pooling, POOLINGS)
             self.pooling = pooling
         if max_length is not None:
             limit = _position_limit(self.model.config)
-            if not 3 <= max_length <= limit:
-                raise ValueError(f"max_length is {max_length}; expected 3 to {limit} tokens, special ones included")
+            expected = f"a whole number from 3 to {limit} (tokens, special ones included)"
+            check_number("max_length", max_length, expected, 3, limit, whole=True)
             self.max_length = max_length
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -96,6 +105,16 @@ class TransformerEncoder(SentenceEncoder):
         full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.max_length]
         whole = self.tokenizer(full, verbose=False, **IDS_ONLY)["input_ids"] if full else []
         return sum(len(ids) > self.max_length for ids in whole)
+
+    def count_unknown(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
+        """How many texts hold special tokens only, the one for unknown words among them."""
+        nothing = {*self.tokenizer.all_special_ids, self.tokenizer.convert_tokens_to_ids("▁")}  # ▁: a lone space
+        return sum(nothing.issuperset(ids) for ids in (self.tokenize(texts) if token_ids is None else token_ids))
+
+    def _form(self) -> list[Any]:
+        config = json.loads(self.model.config.to_json_string(use_diff=True))
+        known = {name: value for name, value in config.items() if name not in UNDECIDING and not name.startswith("_")}
+        return [known, tokenizer_form(self.tokenizer)]
 
     @property
     def vocabulary(self) -> dict[str, int]:
@@ -167,11 +186,13 @@ class TransformerEncoder(SentenceEncoder):
         with quiet_transformers():
             self.model.save_pretrained(folder)  # safetensors, the only format of transformers 5 and the default of 4
             self.tokenizer.save_pretrained(folder)
+            if tokenizer_form(read_tokenizer(str(folder), saved=True)) != tokenizer_form(self.tokenizer):
+                raise ValueError(f"the tokenizer of {self.name!r} cannot be saved: transformers reads another one back")
         return {"source": self.source, "pooling": self.pooling, "max_length": self.max_length}
 
     @classmethod
     def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
-        model, tokenizer = read_checkpoint(str(folder), use_safetensors=True)
+        model, tokenizer = read_checkpoint(str(folder), saved=True)
         return cls(model, tokenizer, name=name, **options)
 
 
@@ -180,7 +201,8 @@ def load_transformer(
 ) -> TransformerEncoder:
     """A checkpoint in a local folder, or of the hub at ``revision``; else ``EncoderUnavailable``.
 
-    One that sentence-transformers wrote is read as it says (`read_recommended`), or refused.
+    One that sentence-transformers wrote is read as it says (`read_recommended`), or refused. ``ValueError`` for a
+    ``pooling`` or ``max_length`` that it does not have.
     """
     folder = Path(name).is_dir()
     try:
@@ -190,16 +212,16 @@ def load_transformer(
         )
         if recommended and recommended.lower_case:
             lower_case(name, tokenizer)
-    except (OSError, ImportError, ValueError) as error:
-        raise EncoderUnavailable(
-            f"cannot load {name!r} {'as a checkpoint' if folder else 'from the hub'}: {first_line(error)}"
-        ) from error
+        longest = (recommended and recommended.max_length) or tokenizer.model_max_length
+        longest = min(longest, _position_limit(model.config))
+    except Exception as error:  # of whatever class: damaged files bring about many
+        where = "as a checkpoint" if folder else "from the hub, and there is no such folder"
+        raise EncoderUnavailable(f"cannot load {name!r} {where}: {first_line(error)}") from error
     if recommended and not recommended.asked:
         said = "the hub cannot be asked what sentence-transformers may say of pooling and length: mean and 128 are ours"
         warnings.warn(f"{name}: {said}", stacklevel=3)
     elif recommended:
-        longest = min(recommended.max_length or tokenizer.model_max_length, _position_limit(model.config))
-        pooling, max_length = recommended.pooling, max_length or longest
+        pooling, max_length = recommended.pooling, longest if max_length is None else max_length
     commit = getattr(model.config, "_commit_hash", None)
     return TransformerEncoder(
         model,
@@ -219,10 +241,9 @@ def load_minilm(*, pooling: str | None = None, max_length: int | None = None) ->
     folder, source = minilm_folder()
     for file, expected in MINILM_SHA256.items():
         check_hash(folder / file, expected)
-    model, tokenizer = read_checkpoint(str(folder), use_safetensors=True)
-    return TransformerEncoder(
-        model, tokenizer, name="minilm", source=source, pooling=pooling, max_length=max_length or 256
-    )
+    model, tokenizer = read_checkpoint(str(folder))
+    max_length = 256 if max_length is None else max_length
+    return TransformerEncoder(model, tokenizer, name="minilm", source=source, pooling=pooling, max_length=max_length)
 
 
 def minilm_folder() -> tuple[Path, str]:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cosent_lib.encoders.base import WEIGHTS_FILE, SentenceEncoder, checked_rate, checked_texts, read_weights
+from cosent_lib.files import read_json
 
 VOCABULARY_FILE = "vocabulary.json"
 # Small against what Adam adds in a few hundred steps of 1e-2. Chosen on validation (LCQMC, STS-B en and zh) between
@@ -69,18 +70,24 @@ class StaticEncoder(SentenceEncoder):
     """
 
     kind: ClassVar[str] = "static"
+    saved_options: ClassVar[dict[str, type]] = {"seed": int}
     tiny_steps: ClassVar[bool] = True
     default_learning_rate = 1e-2  # of SparseAdam; a transformer's 2e-5 would learn nothing here
 
     def __init__(self, vocabulary: Sequence[str], weight: Tensor, seed: int, name: str = "static") -> None:
         super().__init__()
+        if weight.ndim != 2 or 0 in weight.shape or not weight.is_floating_point() or not weight.isfinite().all():
+            raise ValueError(f"weight is {weight.dtype} {list(weight.shape)}; expected finite floats [features, dim]")
         if len(vocabulary) != len(weight):
             raise ValueError(f"{len(vocabulary)} features but {len(weight)} vectors; expected one vector a feature")
         self.name = name
         self.dim = weight.shape[1]
         self.seed = seed
-        self.vocabulary = {feature: number for number, feature in enumerate(vocabulary)}
-        self.weight = nn.Parameter(weight)
+        self.vocabulary: dict[str, int] = {}
+        for number, feature in enumerate(vocabulary):
+            if not isinstance(feature, str) or self.vocabulary.setdefault(feature, number) != number:
+                raise ValueError(f"feature {number} is {feature!r:.60}; expected a text that no feature before it is")
+        self.weight = nn.Parameter(weight.float())
         self.eval()
 
     @classmethod
@@ -112,6 +119,10 @@ class StaticEncoder(SentenceEncoder):
         vectors = F.embedding(rows, self.weight, sparse=True)
         return F.embedding_bag(slots, vectors, torch.tensor(starts, dtype=torch.long, device=self.device), mode="mean")
 
+    def count_unknown(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
+        """How many texts have no known feature: their vectors are zero."""
+        return sum(not ids for ids in (self.tokenize(texts) if token_ids is None else token_ids))
+
     def parameter_groups(self, learning_rate: float | None = None, weight_decay: float = 0.01) -> list[dict[str, Any]]:
         """One sparse group; ``weight_decay`` does not reach it, for SparseAdam has none."""
         rate = checked_rate(learning_rate, self.default_learning_rate)
@@ -137,8 +148,6 @@ class StaticEncoder(SentenceEncoder):
     @classmethod
     def _read(cls, folder: Path, name: str, options: dict[str, Any]) -> Self:
         weights = read_weights(folder / WEIGHTS_FILE)
-        try:
-            vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
-            return cls(vocabulary, weights["weight"], options["seed"], name)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder} does not hold a whole static encoder: {error!r}") from error
+        if weights.keys() != {"weight"}:
+            raise ValueError(f"{WEIGHTS_FILE} holds {sorted(weights)}; expected one tensor, weight")
+        return cls(read_json(folder / VOCABULARY_FILE, list), weights["weight"], options["seed"], name)

@@ -1,7 +1,10 @@
 """What all encoders share: padding, order, gradients, saving, and what is refused."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from cosent_lib.encoders.base import CONFIG_FILE, WEIGHTS_FILE, SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.encoders.pretrained import TransformerEncoder
 from cosent_lib.encoders.static import StaticEncoder
+from cosent_lib.texts import silent_about_cut
 
 
 def test_batch_mates_never_change_a_vector(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +82,9 @@ def test_bad_texts_are_named_by_position(encoder: SentenceEncoder, texts: list[s
 
 
 def test_encode_refuses_a_batch_size_of_zero(static: SentenceEncoder) -> None:
-    with pytest.raises(ValueError, match="batch_size is 0"):
-        static.encode(TEXTS, batch_size=0)
+    for bad in (0, 2.5, True):
+        with pytest.raises(ValueError, match=f"batch_size must be a whole number of at least 1, got {bad}"):
+            static.encode(TEXTS, batch_size=bad)
 
 
 def test_progress_is_shown_only_when_asked_for(static: SentenceEncoder, capfd: pytest.CaptureFixture[str]) -> None:
@@ -195,9 +200,19 @@ def test_files_saved_with_an_encoder_are_replaced_with_it(static: SentenceEncode
         assert (tmp_path / "e" / "record.json").read_text() == text
     static.save(tmp_path / "e")
     assert not (tmp_path / "e" / "record.json").exists()
-    with pytest.raises(FileExistsError):
-        static.save(tmp_path / "e", {WEIGHTS_FILE: "no weights"})
-    SentenceEncoder.load(tmp_path / "e")
+
+
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE, "../escaped.txt", "/tmp/escaped.txt", "a/b.txt", "..", ""])
+def test_what_goes_with_an_encoder_never_lands_elsewhere_or_on_its_files(
+    name: str, static: SentenceEncoder, tmp_path: Path
+) -> None:
+    static.save(tmp_path / "e")
+    with pytest.raises(
+        ValueError, match=f"also names '{name}'; expected a plain file name, and none of .'encoder.json"
+    ):
+        static.save(tmp_path / "e", {name: "text"})
+    assert SentenceEncoder.load(tmp_path / "e").fingerprint() == static.fingerprint()
+    assert [path.name for path in tmp_path.iterdir()] == ["e"]
 
 
 @pytest.mark.parametrize("kind", ["static", "bert"])
@@ -210,10 +225,11 @@ def test_a_folder_of_an_older_version_is_replaced_and_its_neighbours_kept(
     config = json.loads(path.read_text())
     assert sorted(config.pop("files")) == sorted(each.name for each in (tmp_path / "e").iterdir())
     path.write_text(json.dumps(config))  # versions before the list wrote none
-    (tmp_path / "e" / "notes.md").write_text("years of work")
-    with pytest.raises(ValueError, match=r"more than a saved encoder: notes\.md; refusing"):
-        encoder.save(tmp_path / "e")
-    (tmp_path / "e" / "notes.md").unlink()
+    for foreign in ("notes.md", *(["vocab.txt", "merges.txt"] if kind == "static" else ["vocabulary.json"])):
+        (tmp_path / "e" / foreign).write_text("years of work")
+        with pytest.raises(ValueError, match=f"more than a saved encoder: {foreign}; refusing"):
+            encoder.save(tmp_path / "e")
+        (tmp_path / "e" / foreign).unlink()
     encoder.save(tmp_path / "e")
     assert "files" in json.loads(path.read_text())
 
@@ -237,7 +253,13 @@ def test_an_encoder_json_of_somebody_else_is_no_leave_to_delete(
         ({"format_version": 2}, "has format version 2; this library reads version 1"),
         ({"format": "other"}, "is not of format 'cosent_lib.encoder'"),
         ({"kind": "quantum"}, "has kind 'quantum'; this library reads static, small, transformer"),
-        ({"options": None}, "lacks options"),
+        ({"kind": ["static"]}, r"has kind \['static'\]; this library reads"),
+        ({"name": 5}, "has name 5; expected a str"),
+        ({"options": None}, "has options None; expected a dict"),
+        ({"options": [1]}, r"has options \[1\]; expected a dict"),
+        ({"options": {}}, r"encoder\.json has options {}; expected seed \(int\)"),
+        ({"options": {"seed": 0, "zz": 1}}, r"has options {'seed': 0, 'zz': 1}; expected seed \(int\)"),
+        ({"options": {"seed": "0"}}, r"has options {'seed': '0'}; expected seed \(int\)"),
     ],
 )
 def test_load_refuses_another_format(
@@ -264,9 +286,9 @@ def test_load_refuses_what_is_missing_or_damaged(static: SentenceEncoder, tmp_pa
     vocabulary.write_text(json.dumps(json.loads(whole)[:-1]))
     with pytest.raises(ValueError, match="expected one vector a feature"):
         SentenceEncoder.load(tmp_path / "e")
-    for broken in (whole[: len(whole) // 2], "null"):
+    for broken, problem in ((whole[: len(whole) // 2], "is damaged"), ("null", "holds a NoneType; expected a list")):
         vocabulary.write_text(broken)
-        with pytest.raises(ValueError, match="does not hold a whole static encoder"):
+        with pytest.raises(ValueError, match=rf"holds no whole StaticEncoder: .*vocabulary\.json {problem}"):
             SentenceEncoder.load(tmp_path / "e")
     vocabulary.write_text(whole)
     weights = tmp_path / "e" / WEIGHTS_FILE
@@ -276,3 +298,65 @@ def test_load_refuses_what_is_missing_or_damaged(static: SentenceEncoder, tmp_pa
     (tmp_path / "e" / CONFIG_FILE).write_text("{")
     with pytest.raises(ValueError, match=r"encoder\.json is damaged"):
         SentenceEncoder.load(tmp_path / "e")
+
+
+def test_whatever_a_file_brings_about_is_one_error_that_names_the_folder(
+    bert: TransformerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bert.save(tmp_path / "e")
+    for error in (KeyError("weight"), TypeError("no int"), AttributeError("x"), RuntimeError("sizes\nin detail")):
+        monkeypatch.setattr(TransformerEncoder, "_read", lambda *_, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(ValueError, match=f"e holds no whole TransformerEncoder: .*{error.args[0][:5]}") as caught:
+            load_encoder(str(tmp_path / "e"))
+        assert "\n" not in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------- what decides a vector
+
+
+def test_a_fingerprint_is_the_same_wherever_the_encoder_is(encoder: SentenceEncoder, tmp_path: Path) -> None:
+    own, form = encoder.fingerprint(), encoder.fingerprint(weights=False)
+    encoder.encode(TEXTS)  # which sets how the tokenizer cuts
+    encoder.save(tmp_path / "e")
+    code = f"from cosent_lib import load_encoder; print(load_encoder({str(tmp_path / 'e')!r}).fingerprint())"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert encoder.fingerprint() == load_encoder(str(tmp_path / "e")).fingerprint() == elsewhere == own
+    other = changed(encoder)
+    assert other.fingerprint() != own
+    assert other.fingerprint(weights=False) == form
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"num_attention_heads": 4}),
+        ("config.json", {"hidden_act": "relu"}),
+        ("config.json", {"layer_norm_eps": 1e-3}),
+        ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}),
+        ("tokenizer.json", {"pre_tokenizer": {"type": "WhitespaceSplit"}}),
+        ("tokenizer.json", {"post_processor": None}),
+        ("tokenizer_config.json", {"truncation_side": "left"}),
+        (CONFIG_FILE, {"options": {"source": "folder", "pooling": "max", "max_length": 40}}),
+        (CONFIG_FILE, {"options": {"source": "folder", "pooling": "mean", "max_length": 4}}),
+    ],
+)
+def test_what_changes_a_vector_changes_the_fingerprint(
+    file: str, change: dict[str, Any], bert: TransformerEncoder, tmp_path: Path
+) -> None:
+    texts = ["The CAT sat, on a mat and looked!", *TEXTS]
+    if "truncation_side" in change:
+        bert.configure(max_length=4)
+    bert.save(tmp_path / "e")
+    path = tmp_path / "e" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    other = load_encoder(str(tmp_path / "e"))
+    with silent_about_cut():
+        assert not torch.equal(other.encode(texts), bert.encode(texts))
+    assert other.fingerprint() != bert.fingerprint()
+    assert other.fingerprint(weights=False) != bert.fingerprint(weights=False)
+
+
+def test_texts_in_which_nothing_is_known_are_counted(encoder: SentenceEncoder) -> None:
+    texts = ["the rain", "\u2603\u2603", "\u265e", "the \u2603"]
+    assert encoder.count_unknown(texts) == encoder.count_unknown(texts, encoder.tokenize(texts)) == 2
+    assert encoder.count_unknown([]) == 0

@@ -23,7 +23,9 @@ def test_unknown_name_lists_what_exists() -> None:
 def test_a_hub_id_that_cannot_be_had_says_so() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the error says it all
-        with pytest.raises(EncoderUnavailable, match="cannot load 'nobody/nothing' from the hub"):
+        with pytest.raises(
+            EncoderUnavailable, match="cannot load 'nobody/nothing' from the hub, and there is no such folder"
+        ):
             load_encoder("nobody/nothing")
 
 

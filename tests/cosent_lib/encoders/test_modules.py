@@ -1,5 +1,6 @@
 """Folders of sentence-transformers: the vectors of its own encode, or a refusal that names what is in the way."""
 
+import copy
 import json
 import shutil
 import warnings
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
+import transformers
 from encoder_kit import TEXTS
 
 import cosent_lib.encoders.modules as reading
@@ -72,8 +75,8 @@ def test_poolings_that_are_ours_are_followed(write: Any, pooling: str, normalize
     assert assert_same_vectors(folder).pooling == pooling
 
 
-@pytest.mark.parametrize("switch", ["cls_token", "mean_tokens", "max_tokens", None])
-def test_the_older_form_of_a_pooling_is_followed(write: Any, switch: str | None) -> None:
+@pytest.mark.parametrize("switch", ["cls_token", "mean_tokens", "max_tokens"])
+def test_the_older_form_of_a_pooling_is_followed(write: Any, switch: str) -> None:
     folder = write(parts.Pooling(16, "mean"))
     switches = {f"pooling_mode_{name}": name == switch for name in ("cls_token", "mean_tokens", "max_tokens")}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16} | switches))
@@ -97,6 +100,35 @@ def test_lower_case_is_followed_and_kept(write: Any, tmp_path: Path) -> None:
     assert 1 not in encoder.tokenize(texts)[0]
     encoder.save(tmp_path / "ours")
     assert torch.equal(load_encoder(str(tmp_path / "ours")).encode(texts), encoder.encode(texts))
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_a_tokenizer_that_transformers_rebuilds_is_kept_as_it_was(write: Any, tmp_path: Path, lower: bool) -> None:
+    folder, texts = write(parts.Pooling(16, "mean")), ["The CAT sat", "on The mat"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "The", "the", "CAT", "cat", "sat", "on", "mat"]
+    cased = transformers.BertTokenizer(vocab={word: n for n, word in enumerate(words)}, do_lower_case=False)
+    cased.save_pretrained(folder)
+    change(folder / "sentence_bert_config.json", do_lower_case=lower)
+    encoder = assert_same_vectors(folder, texts)
+    assert encoder.tokenize(["The CAT"])[0][1:3] == ([6, 8] if lower else [5, 7])
+    for name in ("once", "twice"):  # what was read back is as good as what was saved
+        encoder.save(tmp_path / name)
+        again = load_encoder(str(tmp_path / name))
+        assert torch.equal(again.encode(texts), encoder.encode(texts))
+        assert again.fingerprint() == encoder.fingerprint()
+        encoder = again
+
+
+def test_a_tokenizer_that_would_be_read_otherwise_is_not_saved(bert: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    def other(*_: Any, **__: Any) -> Any:
+        tokenizer = copy.deepcopy(bert.tokenizer)
+        tokenizer.backend_tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+        return tokenizer
+
+    monkeypatch.setattr(pretrained, "read_tokenizer", other)
+    with pytest.raises(ValueError, match=r"the tokenizer of .* cannot be saved: transformers reads another one back"):
+        bert.save(tmp_path / "e")
+    assert not (tmp_path / "e").exists()
 
 
 def test_a_transformer_in_its_own_folder_is_followed(write: Any) -> None:
@@ -127,7 +159,7 @@ def test_a_plain_checkpoint_is_read_as_before(checkpoint: Path) -> None:
 def test_other_poolings_are_refused_by_name(write: Any, pooling: Any) -> None:
     named = pooling if isinstance(pooling, str) else " joined to ".join(pooling)
     folder = write(parts.Pooling(16, pooling))
-    expected = f"its pooling, {named}, cannot be followed; there are cls, mean and max"
+    expected = f"its pooling, {named}, cannot be followed; there are cls, mean and max (1_Pooling/config.json)"
     assert refusal(folder) == expected
     modes = [pooling] if isinstance(pooling, str) else pooling
     older = {key: ours in modes for key, ours in reading.POOLING_SWITCHES.items()}
@@ -153,13 +185,17 @@ def test_other_modules_are_refused_by_name(write: Any, behind: Any, named: str) 
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
+        ({"a": 1}, "modules.json holds a dict; expected a list"),
+        (["Transformer"], "modules.json holds 'Transformer'; expected an object with a type and a path, both texts"),
+        ([{"path": None, "type": "sentence_transformers.models.Transformer"}], "modules.json holds {'path': None"),
+        ([{"type": "sentence_transformers.models.Transformer"}], "expected an object with a type and a path"),
         ([{"path": "", "type": "custom_st.Transformer"}], "modules.json: custom_st.Transformer cannot be followed"),
         ([{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}], "StaticEmbedding cannot be followed"),
         ([], "modules.json: found nothing; expected Transformer"),
         ([{"path": "../x", "type": "sentence_transformers.models.Transformer"}], "'../x', which is outside"),
     ],
 )
-def test_what_is_no_transformer_with_a_pooling_is_refused(write: Any, modules: list, message: str) -> None:
+def test_what_is_no_transformer_with_a_pooling_is_refused(write: Any, modules: Any, message: str) -> None:
     folder = write(parts.Pooling(16))
     (folder / "modules.json").write_text(json.dumps(modules))
     assert message in refusal(folder)
@@ -191,6 +227,71 @@ def test_a_prompt_before_every_text_is_refused_and_others_are_named(write: Any) 
         load_encoder(str(folder))
     change(folder / "config_sentence_transformers.json", prompts={"query": "", "document": ""})
     assert_same_vectors(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (None, "which should name its pooling, is missing or names none; expected cls, mean or max"),
+        ({}, "is missing or names none"),
+        ({"pooling_mode": []}, "is missing or names none"),
+        (dict.fromkeys(reading.POOLING_SWITCHES, False), "is missing or names none"),
+        ({"pooling_mode_geometric": True}, "its pooling, pooling_mode_geometric, cannot be followed"),
+        ({"pooling_mode": "geometric"}, "its pooling, geometric, cannot be followed"),
+        ({"pooling_mode": 5}, "its pooling, 5, cannot be followed"),
+        ({"pooling_mode": None}, "its pooling, None, cannot be followed"),
+        ({"pooling_mode": ["cls", 5]}, "its pooling, cls joined to 5, cannot be followed"),
+        ({"pooling_mode": "cls", "pooling_mode_mean_tokens": True}, "contradicts itself on its pooling"),
+        ({"pooling_mode_mean_tokens": "false"}, "contradicts itself on its pooling"),
+        ([1], "config.json holds a list; expected a dict"),
+    ],
+)
+def test_a_pooling_that_is_not_said_is_not_guessed(write: Any, settings: Any, message: str) -> None:
+    folder = write(parts.Pooling(16))
+    path = folder / "1_Pooling" / "config.json"
+    path.unlink() if settings is None else path.write_text(json.dumps(settings))
+    said = refusal(folder)
+    assert message in said
+    assert str(Path("1_Pooling", "config.json")) in said
+    assert load_encoder(str(folder), pooling="max").pooling == "max"  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="unknown pooling ''"):
+        load_encoder(str(folder), pooling="")
+
+
+@pytest.mark.parametrize("length", [0, -5, 2, "64", 64.0, True, [64]])
+def test_a_length_that_is_none_is_not_replaced(write: Any, length: Any) -> None:
+    folder = write(parts.Pooling(16))
+    change(folder / "sentence_bert_config.json", max_seq_length=length)
+    assert refusal(folder) == f"its max_seq_length must be a whole number of at least 3 (or null), got {length!r}"
+    change(folder / "sentence_bert_config.json", max_seq_length=5)
+    with pytest.raises(ValueError, match=r"max_length must be a whole number from 3 to 40 .*, got 0"):
+        load_encoder(str(folder), max_length=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("sentence_bert_config.json", [1], "sentence_bert_config.json holds a list; expected a dict"),
+        ("sentence_bert_config.json", {"do_lower_case": "no"}, "its do_lower_case must be true or false, got 'no'"),
+        ("sentence_bert_config.json", {"modality_config": [1]}, "cannot be followed: text [1]"),
+        ("config_sentence_transformers.json", [1], "config_sentence_transformers.json holds a list; expected a dict"),
+        ("config_sentence_transformers.json", {"prompts": ["a"]}, "has prompts ['a'] and default_prompt_name None"),
+        (
+            "config_sentence_transformers.json",
+            {"default_prompt_name": "zz"},
+            "default_prompt_name 'zz'; expected texts",
+        ),
+        ("config.json", [1], ""),
+        ("config.json", {"model_type": "bert", "hidden_size": "16"}, "hidden_size"),
+        ("tokenizer_config.json", {"model_max_length": "64"}, ""),
+    ],
+)
+def test_a_file_of_another_form_is_one_line(write: Any, file: str, content: Any, message: str) -> None:
+    folder = write(parts.Pooling(16))
+    (folder / file).write_text(json.dumps(content))
+    said = refusal(folder)
+    assert message in said
+    assert "\n" not in said
 
 
 def test_a_model_of_the_hub_is_read_as_it_says(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:

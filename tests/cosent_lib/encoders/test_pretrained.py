@@ -113,8 +113,8 @@ def test_truncation(checkpoint: Path) -> None:
     encoder = load_encoder(str(checkpoint), max_length=5)
     assert encoder.tokenize(["the cat sat on the mat"]) == [[2, 5, 6, 8, 3]]
     assert load_encoder(str(checkpoint)).max_length == 40  # 128, but the model has only 40 positions
-    for bad in (2, 41):
-        with pytest.raises(ValueError, match=f"max_length is {bad}; expected 3 to 40 tokens"):
+    for bad in (0, 2, 41, 5.5, "5"):
+        with pytest.raises(ValueError, match=f"max_length must be a whole number from 3 to 40 .*, got {bad!r}"):
             load_encoder(str(checkpoint), max_length=bad)
     assert with_random_weights("roberta").max_length == 38  # positions 0 and 1 are taken by padding
 
@@ -128,6 +128,82 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Path, tmp_path: 
         EncoderUnavailable, match=r"lacks 1 weights of BertModel, first 'encoder\.layer\.1\.output\.dense\.weight'"
     ):
         load_encoder(str(folder))
+
+
+def changed(folder: Path, file: str, **values: object) -> None:
+    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | values))
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"num_hidden_layers": 2},
+            r"has, beyond what its config\.json says, 16 weights of BertModel, first 'encoder\.la",
+        ),
+        ({"num_hidden_layers": 4}, "lacks 16 weights of BertModel"),
+        (
+            {"hidden_size": 32},
+            r"has in other shapes than its config\.json says \d+ weights of BertModel, first 'embedd",
+        ),
+        ({"vocab_size": 47}, r"has in other shapes than its config\.json says 1 weights .*word_embeddings\.weight'"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_config_are_refused(
+    saved: bool, config: dict[str, int], message: str, bert: TransformerEncoder, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "e"
+    bert.save(folder) if saved else shutil.copytree(checkpoint, folder)
+    changed(folder, "config.json", **config)
+    with pytest.raises((ValueError, EncoderUnavailable), match=f"e(' as a checkpoint: .*e)? .*{message}"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("name", ["cls.bias", "bert.pooler.dense.bias", "encoder.layer.9.x", "bert.encoder.layer.9.x"])
+def test_a_foreign_head_is_left_out_and_more_of_the_body_is_not(
+    name: str, bert: TransformerEncoder, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "theirs"))
+    bert.save(tmp_path / "ours")
+    for each in (folder, tmp_path / "ours"):
+        weights = load_file(each / WEIGHTS_FILE) | {name: torch.zeros(3)}
+        save_file(weights, each / WEIGHTS_FILE, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"has, beyond what its config\.json says, 1 weights"):  # we save no heads
+        load_encoder(str(tmp_path / "ours"))
+    if "layer" not in name:
+        assert torch.equal(load_encoder(str(folder)).encode(TEXTS), bert.encode(TEXTS))
+        return
+    with pytest.raises(EncoderUnavailable, match=r"1 weights of BertModel, first 'encoder\.layer\.9\.x'"):
+        load_encoder(str(folder))
+
+
+def test_weights_that_are_not_finite_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "broken"))
+    weights = load_file(folder / WEIGHTS_FILE)
+    weights["encoder.layer.1.output.dense.bias"][3] = float("nan")
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    with pytest.raises(
+        EncoderUnavailable, match=r"has not finite 1 weights .*, first 'encoder\.layer\.1\.output\.dense"
+    ):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_length": "64"}, {"max_length": 6.5}, {"max_length": None}, {"pooling": None}, {"zz": 1}, {"source": 5}],
+)
+def test_options_of_another_form_are_refused_with_their_file(
+    options: dict[str, object], bert: TransformerEncoder, tmp_path: Path
+) -> None:
+    bert.save(tmp_path / "e")
+    changed(tmp_path / "e", "encoder.json", options={"source": "x", "pooling": "mean", "max_length": 9} | options)
+    expected = r"e/encoder\.json has options .*; expected source \(str\), pooling \(str\), max_length \(int\)"
+    with pytest.raises(ValueError, match=expected):
+        load_encoder(str(tmp_path / "e"))
+    changed(tmp_path / "e", "encoder.json", options={"source": "x", "pooling": "foo", "max_length": 9})
+    with pytest.raises(ValueError, match="e holds no whole TransformerEncoder: unknown pooling 'foo', expected one of"):
+        load_encoder(str(tmp_path / "e"))
 
 
 def test_a_damaged_or_incomplete_checkpoint_is_refused(
@@ -189,6 +265,11 @@ def test_the_tokenizer_of_another_model_is_refused(checkpoint: Path, tmp_path: P
     content["model"]["vocab"]["rainbow"] = 40
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(EncoderUnavailable, match="numbers its tokens up to 40, the model has vectors for 40; expected"):
+        load_encoder(str(folder))
+    content = json.loads((checkpoint / "tokenizer.json").read_text())
+    content["post_processor"]["cls"] = ["[CLS]", 99]  # what stands before every text
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(EncoderUnavailable, match="numbers its tokens up to 99, the model has vectors for 40; expected"):
         load_encoder(str(folder))
 
 

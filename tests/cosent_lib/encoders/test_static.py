@@ -1,10 +1,15 @@
 """The static encoder: features by hand, means, sparse gradients."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from encoder_kit import TEXTS
+from safetensors.torch import save_file
 
-from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.encoders.base import WEIGHTS_FILE, SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.encoders.static import build_vocabulary, features
 
@@ -87,3 +92,47 @@ def test_static_starts_from_small_normal_vectors() -> None:
     weight = load_encoder("static", TEXTS, dim=2000).weight.detach()
     assert weight.std().item() == pytest.approx(0.2, rel=0.02)
     assert weight.mean().abs().item() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda words: [*words[:3], None, *words[4:]],
+            "feature 3 is None; expected a text that no feature before it is",
+        ),
+        (lambda words: [*words[:3], words[1], *words[4:]], "feature 3 is '.*'; expected a text that no feature"),
+        (lambda words: [[word] for word in words], r"feature 0 is \['.*'\]; expected a text"),
+        (lambda words: {word: n for n, word in enumerate(words)}, "vocabulary.json holds a dict; expected a list"),
+    ],
+)
+def test_a_damaged_vocabulary_is_refused(change: Any, message: str, static: SentenceEncoder, tmp_path: Path) -> None:
+    static.save(tmp_path / "e")
+    path = tmp_path / "e" / "vocabulary.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=f"e holds no whole StaticEncoder: .*{message}"):
+        load_encoder(str(tmp_path / "e"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight * float("nan"),
+        lambda weight: weight[:, 0],
+        lambda weight: weight[:, :, None],
+        lambda weight: weight[:, :0],
+        lambda weight: weight.long(),
+        lambda weight: weight.bool(),
+    ],
+)
+def test_weights_that_are_no_vectors_are_refused(change: Any, static: SentenceEncoder, tmp_path: Path) -> None:
+    static.save(tmp_path / "e")
+    weight = static.state_dict()["weight"]
+    save_file({"weight": change(weight).contiguous()}, tmp_path / "e" / WEIGHTS_FILE)
+    with pytest.raises(
+        ValueError, match=r"e holds no whole .*: weight is .*; expected finite floats \[features, dim\]"
+    ):
+        load_encoder(str(tmp_path / "e"))
+    save_file({"vectors": weight}, tmp_path / "e" / WEIGHTS_FILE)
+    with pytest.raises(ValueError, match=r"holds \['vectors'\]; expected one tensor, weight"):
+        load_encoder(str(tmp_path / "e"))

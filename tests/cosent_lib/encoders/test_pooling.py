@@ -47,7 +47,7 @@ def test_pooling_is_computed_in_float32() -> None:
 
 
 def test_unknown_pooling_lists_what_there_is(checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match="unknown pooling 'sum'; there are cls, mean, max, first_last_mean"):
+    with pytest.raises(ValueError, match="unknown pooling 'sum', expected one of: cls, mean, max, first_last_mean"):
         load_encoder(str(checkpoint), pooling="sum")
 
 

@@ -267,6 +267,7 @@ def settings_of(config: TrainingConfig, encoder: SentenceEncoder, loss: nn.Modul
     elsewhere = ("output_dir", "checkpoint_steps", "progress", "device")  # these change nothing that is computed
     return {name: value for name, value in asdict(config).items() if name not in elsewhere} | {
         "encoder": encoder.name,
+        "encoder_tokens": encoder.fingerprint(weights=False) if hasattr(encoder, "fingerprint") else None,
         "encoder_options": getattr(encoder, "settings", dict)(),
         "loss": type(loss).__name__,
         "loss_options": {n: v for n, v in getattr(loss, "given", dict)().items() if isinstance(v, SETTING_TYPES)},

@@ -229,6 +229,10 @@ def test_a_checkpoint_of_other_options_of_the_loss_or_the_encoder_is_refused(tmp
     other = static(PAIRS, dim=8)
     with pytest.raises(ValueError, match=r"other settings \(encoder_options: .*'dim': 16.*'dim': 8"):
         train(other, make_loss("cosent", other, scale=5.0), PAIRS, config, resume_from=tmp_path)
+    words, start = list(static(PAIRS).vocabulary), static(PAIRS)
+    other = type(start)(words[::-1], start.state_dict()["weight"], start.seed)  # of as many words, numbered otherwise
+    with pytest.raises(ValueError, match=r"other settings \(encoder_tokens: '\w{64}' there, '\w{64}' now\)"):
+        train(other, make_loss("cosent", other, scale=5.0, learn_scale=True), PAIRS, config, resume_from=tmp_path)
 
 
 FOREIGN = ("notes.md", "checkpoint-old/model.pt", "checkpoint-00000001/notes.md", ".checkpoint-2.tmp/x", "checkpoint-1")

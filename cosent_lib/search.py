@@ -4,12 +4,14 @@ Beside its vectors, ``v.npy``, `encode_file` leaves ``v.npy.json``: which encode
 """
 
 import hashlib
+import math
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,13 @@ from tqdm.auto import tqdm
 
 from cosent_lib.data.files import MalformedFile, MalformedRow, kind_of, lines_of, rows_of, undecoded
 from cosent_lib.encoders.base import SentenceEncoder
+from cosent_lib.errors import check_number, choose
 from cosent_lib.texts import check_text, fault_of, silent_about_cut, warn_of_cut
 from cosent_lib.vectors import beside, blocks, check_vectors, said_of, write_beside
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
+DTYPES = ("float32", "float16", "float64")
+LOST = 0.01  # share of a vector's length by which it may change when it is written
 
 
 def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
@@ -81,17 +86,21 @@ def encode_file(
     The file is read twice: once to check and count every text, once to encode. A `TextsCutWarning` says after the first
     reading how many texts the encoder cuts. Vectors are appended to
     ``OUTPUT.KEY.part``, renamed at the end; KEY is a hash of texts, encoder and options, so that ``resume`` continues
-    only what is the same, and ends with the same bytes (on the same machine). Not through a memory map: on a full disk
-    that would end in a bus error. ``OUTPUT.json`` then says what the vectors are of, for `search_file`.
+    only what is the same, and ends with the same bytes (on the same machine); chunks whose digests, in
+    ``OUTPUT.KEY.part.sums``, say that they were damaged are encoded again, with a warning. Not through a memory map: on
+    a full disk that would end in a bus error. ``OUTPUT.json`` then says what the vectors are of, for `search_file`.
 
     Returns:
-        How many vectors, and how many of them are zero (an encoder that knows nothing in the text).
+        How many vectors, and how many of them say nothing (`SentenceEncoder.count_unknown`).
 
     Raises:
-        ValueError: bad texts or none, an output that exists or has no room on the disk, something unfinished beside it
-            (or, with ``resume``, nothing, or another), a vector that is not finite in ``dtype``.
+        ValueError: bad options, bad texts or none, an output that exists, cannot be or has no room on the disk,
+            something unfinished beside it (or, with ``resume``, nothing, or another), a vector that ``dtype`` cannot
+            hold.
         OSError: writing failed; ``resume`` goes on once it can.
     """
+    check_number("batch_size", batch_size, "a whole number of at least 1", 1, math.inf, whole=True)
+    choose("dtype", dtype, DTYPES)
     left, options = unfinished(output), (batch_size, normalize, dtype)
     _check_output(output, left, resume)
     found = _checked(encoder, read_texts(texts, column), batch_size * CHUNK, progress)
@@ -113,15 +122,26 @@ def encode_file(
             _write(encoder, part, read_texts(texts, column), found.rows, options, progress)
     except ValueError:  # of the texts or their vectors: no resumption could finish it
         part.unlink(missing_ok=True)
+        _sums(part).unlink(missing_ok=True)
         raise
-    zero = sum(int((~block.any(axis=1)).sum()) for _, block in blocks(part))
     write_beside(encoder, part, output, {"texts": found.digest, "normalized": normalize})
     part.replace(output)
-    return found.rows, zero
+    _sums(part).unlink(missing_ok=True)
+    return found.rows, found.unknown
+
+
+def _sums(part: Path) -> Path:
+    """Where the digests of the chunks of ``part`` are."""
+    return part.with_name(f"{part.name}.sums")
 
 
 def _check_output(output: Path, left: Sequence[Path], resume: bool) -> None:
-    """Refuse what would be replaced or left lying."""
+    """Refuse what cannot be written, or would be replaced or left lying."""
+    there = next(place for place in output.absolute().parents if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"{output}: {there} is a file, not a folder")
+    if links := [place for place in (output, beside(output)) if place.is_symlink()]:
+        raise ValueError(f"{links[0]} is a link, which would be replaced; delete it or name another output")
     if output.exists():
         raise ValueError(f"{output} exists; delete it or name another output")
     if beside(output).exists():
@@ -135,19 +155,22 @@ class _Texts(NamedTuple):
 
     rows: int
     cut: int  # longer than the encoder reads
+    unknown: int  # in which the encoder knows nothing
     digest: str
 
 
 def _checked(encoder: SentenceEncoder, texts: Iterator[str], size: int, progress: bool) -> _Texts:
     """Check, count and digest every text."""
-    rows, cut, digest = 0, 0, hashlib.sha256()
+    rows, cut, unknown, digest = 0, 0, 0, hashlib.sha256()
     waiting = iter(tqdm(texts, desc="check", unit="text", delay=1, disable=not progress))
     while chunk := list(islice(waiting, size)):
-        cut += encoder.count_cut(chunk)
+        token_ids = encoder.tokenize(chunk)
+        cut += encoder.count_cut(chunk, token_ids)
+        unknown += encoder.count_unknown(chunk, token_ids)
         rows += len(chunk)
         for text in chunk:
             _add(digest, text)
-    return _Texts(rows, cut, digest.hexdigest())
+    return _Texts(rows, cut, unknown, digest.hexdigest())
 
 
 def _add(digest: Any, text: str) -> None:
@@ -165,21 +188,37 @@ def _write(
 ) -> None:
     """Encode what ``part`` lacks yet, whole chunks of ``options[0] * CHUNK`` texts at a time."""
     kind, size = np.dtype(options[2]), options[0] * CHUNK
-    with part.open("r+b" if part.exists() else "xb") as file:
+    if not part.exists():
+        _sums(part).write_bytes(b"")
+    with part.open("r+b" if part.exists() else "x+b") as file, _sums(part).open("a+b", buffering=0) as sums:
         header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, encoder.dim)}
         np.lib.format.write_array_header_1_0(file, header)
-        start, width = file.tell(), encoder.dim * kind.itemsize
-        done = (file.seek(0, os.SEEK_END) - start) // (width * size) * size  # whole chunks only
-        file.truncate(file.seek(start + done * width))
+        done = min(_whole_chunks(file, sums, encoder.dim * kind.itemsize * size) * size, rows)
         waiting = islice(texts, done, None)
         with tqdm(total=rows, initial=done, desc="encode", unit="text", disable=not progress) as bar:
             while chunk := list(islice(waiting, size)):
-                file.write(_vectors(encoder, chunk, *options).data)
+                file.write(data := _vectors(encoder, chunk, *options).data)
+                file.flush()
+                sums.write(hashlib.sha256(data).digest())  # after the vectors: of what is written only
                 bar.update(len(chunk))
                 done += len(chunk)
         os.fsync(file.fileno())
     if done != rows:
         raise ValueError(f"the file of texts changed while it was encoded: {rows} texts, then {done}; begin again")
+
+
+def _whole_chunks(file: BinaryIO, sums: Any, size: int) -> int:
+    """How many chunks stand behind the header as they were written; both files end there afterwards."""
+    start, whole = file.tell(), 0
+    sums.seek(0)
+    while (told := sums.read(32)) and hashlib.sha256(file.read(size)).digest() == told:
+        whole += 1
+    if len(told) == 32:
+        said = f"{file.name} is not as it was written: from chunk {whole + 1} on, its texts are encoded again"
+        warnings.warn(said, stacklevel=4)
+    file.truncate(file.seek(min(start + whole * size, file.seek(0, os.SEEK_END))))
+    sums.truncate(whole * 32)
+    return whole
 
 
 def _vectors(
@@ -193,6 +232,9 @@ def _vectors(
         written = np.ascontiguousarray(vectors, dtype=dtype)
     if (wrong := np.flatnonzero(~np.isfinite(written).all(axis=1))).size:
         raise ValueError(f"the vector of {texts[wrong[0]][:80]!r} is not finite in {dtype}")
+    lost = np.linalg.norm(written.astype(np.float64) - vectors, axis=1)
+    if (wrong := np.flatnonzero(lost > LOST * np.linalg.norm(vectors.astype(np.float64), axis=1))).size:
+        raise ValueError(f"the vector of {texts[wrong[0]][:80]!r} is too small for {dtype}; take float32, or normalize")
     return written
 
 
@@ -213,13 +255,15 @@ def search_file(
 
     Raises:
         ValueError: vectors that are no ``[n, encoder.dim]`` finite floats, of another encoder or without a word of
-            whose they are, other texts than were encoded (or what `read_texts` raises), a query without a vector.
+            whose they are, other texts than were encoded (or what `read_texts` raises), a query in which the encoder
+            knows nothing, a ``k`` below 1.
     """
     check_text("the query", query)
+    check_number("k", k, "a whole number of at least 1", 1, math.inf, whole=True)
     digest = check_vectors(encoder, vectors, unchecked)
     wanted = encoder.encode([query])[0].numpy().astype(np.float64)
-    if not np.linalg.norm(wanted):
-        raise ValueError(f"the encoder knows nothing in the query {query!r}: its vector is zero")
+    if encoder.count_unknown([query]) or not np.linalg.norm(wanted):
+        raise ValueError(f"the encoder knows nothing in the query {query!r}: its vector says nothing")
     rows, cosines, total = _nearest(vectors, wanted, k)
     hits, count, read = dict.fromkeys(rows.tolist(), ""), 0, hashlib.sha256()
     for count, text in enumerate(read_texts(texts, column), start=1):

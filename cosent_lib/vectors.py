@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.files import replacing
+from cosent_lib.files import read_json, replacing
 from cosent_lib.version import __version__
 
 FORMAT = "cosent_lib.vectors"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SEARCHED = 8192  # vectors read at once
-SAMPLED = 64  # vectors by which a file is known again
 
 
 def blocks(path: Path) -> Iterator[tuple[int, NDArray[np.floating]]]:
@@ -39,11 +38,11 @@ def mapped(path: Path) -> NDArray[np.floating]:
 
 
 def _measures(path: Path) -> dict[str, Any]:
-    """Size, numbers and a digest of some vectors: by these a file of vectors is known again without reading all."""
+    """Size, numbers and digest of a file of vectors, by which it is known again (a second for each gigabyte)."""
     stored = mapped(path)
-    rows = np.unique(np.linspace(0, max(len(stored) - 1, 0), SAMPLED).astype(np.int64))
-    sample = hashlib.sha256(stored[rows[: len(stored)]].tobytes()).hexdigest()
-    return {"rows": stored.shape[0], "dim": stored.shape[1], "dtype": str(stored.dtype), "sample": sample}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"rows": stored.shape[0], "dim": stored.shape[1], "dtype": str(stored.dtype), "sha256": digest}
 
 
 def beside(vectors: Path) -> Path:
@@ -52,14 +51,14 @@ def beside(vectors: Path) -> Path:
 
 
 def said_of(vectors: Path) -> dict[str, Any]:
-    """What stands beside vectors."""
+    """What stands beside vectors; ``ValueError`` where that is not what this version of encode writes."""
     path = beside(vectors)
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON, so it is not what encode writes beside its vectors: {error}") from error
-    if not isinstance(said, dict) or said.get("format") != FORMAT or said.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{path} is not what encode writes beside its vectors ({FORMAT} {FORMAT_VERSION})")
+    said = read_json(path)
+    if (found := (said.get("format"), said.get("format_version"))) != (FORMAT, FORMAT_VERSION):
+        raise ValueError(
+            f"{path} is not what encode writes beside its vectors: it says {found}, expected "
+            f"{(FORMAT, FORMAT_VERSION)}; encode the texts anew, to another file"
+        )
     return said
 
 

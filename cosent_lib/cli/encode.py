@@ -42,7 +42,7 @@ def encode(
 
     settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "dtype": dtype}
     try:
-        rows, zero = encode_file(
+        rows, unknown = encode_file(
             _loaded(encoder), texts, output, column=column, resume=resume, progress=progress, **settings
         )
     except (KeyboardInterrupt, OSError) as error:
@@ -58,8 +58,8 @@ def encode(
         raise ValueError(f"out of memory while encoding: {advice}") from error
     length = ", length 1" if normalize else ""
     typer.echo(f"saved: {output} ({rows} vectors, {dtype}{length}), and what they are of in {output.name}.json")
-    if zero:
-        typer.echo(f"{zero} of them are zero: the encoder knows nothing in these texts", err=True)
+    if unknown:
+        typer.echo(f"{unknown} of them say nothing: the encoder knows nothing in these texts", err=True)
 
 
 @commands.command(epilog=examples("cosent", 'search runs/mine vectors.npy texts.txt "stop my subscription" --k 3'))

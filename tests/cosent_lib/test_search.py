@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -39,6 +40,9 @@ class Counting(SentenceEncoder):
 
     def settings(self):
         return {"dim": self.dim}
+
+    def tokenize(self, texts):
+        return [[len(text)] for text in texts]
 
     def encode(self, texts, batch_size=256):
         if len(self.calls) == self.stop_at:
@@ -111,9 +115,21 @@ def test_normalized_and_float16(call, folder, static, texts, tmp_path, dtype):
 def test_zero_vectors_stay_zero_and_are_counted(call, folder, tmp_path):
     unknown = write(tmp_path / "t.txt", ["cancel gym", "xyzzy", "qqq"])
     code, out, err = call("encode", folder, unknown, "--output", tmp_path / "v.npy", "--normalize", "--no-progress")
-    assert (code, err) == (0, "2 of them are zero: the encoder knows nothing in these texts\n")
+    assert (code, err) == (0, "2 of them say nothing: the encoder knows nothing in these texts\n")
     assert "3 vectors" in out
     np.testing.assert_allclose(np.linalg.norm(np.load(tmp_path / "v.npy"), axis=1), [1, 0, 0], atol=1e-6)
+
+
+def test_texts_of_which_a_transformer_knows_no_word_are_counted_and_not_asked_for(call, tmp_path):
+    """Their vectors are those of the token for what is unknown: not zero, and all alike."""
+    encoder = load_encoder("small", TEXTS, dim=32, layers=1)
+    encoder.save(tmp_path / "small")
+    few = write(tmp_path / "t.txt", ["cancel gym", "\u2603\u2603", "\u265e", "gym \u2603"])
+    code, _, err = call("encode", tmp_path / "small", few, "--output", tmp_path / "v.npy", "--no-progress")
+    assert (code, err) == (0, "2 of them say nothing: the encoder knows nothing in these texts\n")
+    assert np.load(tmp_path / "v.npy").any(axis=1).all()
+    with pytest.raises(ValueError, match="the encoder knows nothing in the query '\u2602'"):
+        search_file(encoder, tmp_path / "v.npy", few, "\u2602")
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
@@ -149,15 +165,24 @@ def test_file_that_changes_between_the_two_readings(tmp_path, texts, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]  # nothing that no resumption could finish
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
-def test_vector_that_is_not_finite_names_its_text(texts, tmp_path, monkeypatch, value, dtype):
+@pytest.mark.parametrize(
+    ("values", "dtype", "problem"),
+    [
+        ([1, 1, float("nan"), 1], "float32", "is not finite in float32"),
+        ([1, 1, 1e5, 1], "float16", "is not finite in float16"),
+        ([1e-9, 0, 1e-8, 0], "float16", "is too small for float16; take float32, or normalize"),  # all zero there
+        ([4e-7, 3e-7, -2e-7, 1e-7], "float16", "is too small for float16"),  # another direction there
+    ],
+)
+def test_vector_that_cannot_be_written_names_its_text(texts, tmp_path, monkeypatch, values, dtype, problem):
     encoder = Counting(4)
     vectors = torch.ones(203, 4)
-    vectors[42, 2] = value
+    vectors[42] = torch.tensor(values)
+    vectors[50] = 0  # that is no fault
     monkeypatch.setattr(encoder, "encode", lambda *_: vectors)
-    with pytest.raises(ValueError, match=f"{TEXTS[42]}.* is not finite in {dtype}"):
+    with pytest.raises(ValueError, match=f"{TEXTS[42]}.* {problem}"):
         encode_file(encoder, texts, tmp_path / "v.npy", dtype=dtype)
-    assert unfinished(tmp_path / "v.npy") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
 
 
 # --------------------------------------------------------------------------------------------------- resume
@@ -216,16 +241,50 @@ def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, sma
     whole = output.read_bytes()
     output.unlink()
     with pytest.raises(KeyboardInterrupt):
-        encode_file(Counting(4, stop_at=0), texts, output, **options)
+        encode_file(Counting(4, stop_at=6), texts, output, **options)
     (part,) = unfinished(output)
+    sums = encoding._sums(part)
+    told = sums.read_bytes()
     header, chunk = 128, 32 * 16  # bytes
     for size in [0, 1, 127, 128, 129, header + chunk - 1, header + chunk, header + 3 * chunk + 5, len(whole)]:
+        done = max(0, size - header) // chunk
         part.write_bytes(whole[:size])
+        sums.write_bytes(told[: 32 * done + size % 32])
         encoder = Counting(4)
         encode_file(encoder, texts, output, **options, resume=True)
         assert output.read_bytes() == whole
-        assert sum(encoder.calls) == 203 - max(0, size - header) // chunk * 32  # whole chunks are not made again
+        assert sum(encoder.calls) == 203 - done * 32  # whole chunks are not made again
+        assert not sums.exists()
         output.rename(part)
+
+
+@pytest.mark.parametrize("damage", ["a byte", "zeros", "the end is gone", "no digests"])
+def test_vectors_that_were_damaged_meanwhile_are_made_again_and_that_is_said(texts, tmp_path, small_chunks, damage):
+    output, options = tmp_path / "v.npy", {"batch_size": 16}
+    encode_file(Counting(4), texts, output, **options)
+    whole = output.read_bytes()
+    output.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(Counting(4, stop_at=4), texts, output, **options)
+    (part,) = unfinished(output)
+    data, third = bytearray(part.read_bytes()), 128 + 2 * 32 * 16  # where the third chunk begins
+    if damage == "no digests":
+        encoding._sums(part).unlink()
+    elif damage == "the end is gone":
+        del data[third + 100 :]
+    elif damage == "zeros":
+        data[third:] = bytes(len(data) - third)
+    else:
+        data[third + 100] ^= 1
+    part.write_bytes(data)
+    encoder = Counting(4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        encode_file(encoder, texts, output, **options, resume=True)
+    assert output.read_bytes() == whole
+    assert sum(encoder.calls) == (203 if damage == "no digests" else 203 - 2 * 32)
+    said = ["part is not as it was written: from chunk 3 on, its texts are encoded again"] * (damage != "no digests")
+    assert [str(each.message).partition(f"{output.name}.")[2].partition(".")[2] for each in caught] == said
 
 
 def test_only_the_same_is_resumed(texts, tmp_path):
@@ -454,7 +513,11 @@ def test_the_same_texts_in_another_kind_of_file_are_the_same(static, stored, tmp
 
 def test_another_file_of_vectors_under_the_same_name_is_refused(static, stored, texts):
     vectors = np.load(stored)
-    for other in (vectors[::-1], vectors[:-1], vectors.astype(np.float64), vectors[:, :-1], vectors + np.float32(1)):
+    edited = [vectors.copy() for _ in vectors]
+    for row, copied in enumerate(edited):
+        copied[row, 3] += 1
+    whole = (vectors[::-1], vectors[:-1], vectors.astype(np.float64), vectors[:, :-1])
+    for other in (*whole, *edited):
         np.save(stored, other)
         with pytest.raises(ValueError, match=r"v\.npy is not the file that .*v\.npy\.json was written for"):
             search_file(static, stored, texts, "gym")
@@ -475,10 +538,10 @@ def test_what_encode_did_not_write_is_neither_believed_nor_replaced(static, stor
     for name in ("v.npy.json", "new.npy.json"):
         (tmp_path / name).write_text(content)
     for unchecked in (False, True):
-        with pytest.raises(ValueError, match=r"v\.npy\.json is (no JSON|not what encode writes)"):
+        with pytest.raises(ValueError, match=r"v\.npy\.json (is damaged|holds a list|is not what encode writes)"):
             search_file(static, stored, texts, "gym", unchecked=unchecked)
     encoder = Counting(4)
-    with pytest.raises(ValueError, match=r"new\.npy\.json is (no JSON|not what encode writes)"):
+    with pytest.raises(ValueError, match=r"new\.npy\.json (is damaged|holds a list|is not what encode writes)"):
         encode_file(encoder, texts, tmp_path / "new.npy")
     assert encoder.calls == []
     assert (tmp_path / "new.npy.json").read_text() == content
@@ -515,12 +578,42 @@ def test_how_many_texts_are_cut_is_said_once_before_any_is_encoded(call, texts, 
 # ---------------------------------------------------------------------------------------------------- mistakes
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": bad} for bad in (0, -1, 2.5, True)] + [{"dtype": bad} for bad in ("int8", "bool", "foo", ">f4")],
+)
+def test_bad_options_are_refused_before_anything_is_read(tmp_path, options):
+    encoder = Counting(4)
+    with pytest.raises(ValueError, match=r"batch_size must be a whole number of at least 1, got|unknown dtype"):
+        encode_file(encoder, tmp_path / "none.txt", tmp_path / "v.npy", **options)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True])
+def test_search_for_no_hits_is_refused(static, stored, texts, k):
+    with pytest.raises(ValueError, match=f"k must be a whole number of at least 1, got {k}"):
+        search_file(static, stored, texts, "gym", k=k)
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npy.json"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_never_replaced(texts, tmp_path, name, there):
+    target = tmp_path / "target"
+    if there:
+        target.write_text("years of work")
+    (tmp_path / name).symlink_to(target)
+    with pytest.raises(ValueError, match=f"{name} is a link, which would be replaced"):
+        encode_file(Counting(4), texts, tmp_path / "v.npy")
+    assert (tmp_path / name).is_symlink()
+    assert target.exists() == there
+
+
 def test_mistakes_take_one_line_and_exit_code_two(call, folder, stored, texts, tmp_path):
     fewer, new = write(tmp_path / "fewer.txt", TEXTS[:-1]), ["--output", tmp_path / "new.npy"]
     np.save(tmp_path / "wide.npy", np.ones((203, 25), np.float32))
     np.save(tmp_path / "flat.npy", np.ones(203))
     np.save(tmp_path / "nan.npy", np.full((203, 24), np.nan))
     (tmp_path / "cut.npy").write_bytes(stored.read_bytes()[:-1])
+    (tmp_path / "dir.npy.json").mkdir()
     for words, named in [
         (["encode", tmp_path / "none", texts, *new], "none"),
         (["encode", "static", texts, *new], "static"),
@@ -528,7 +621,8 @@ def test_mistakes_take_one_line_and_exit_code_two(call, folder, stored, texts, t
         (["encode", folder, tmp_path, *new], "no such file of texts"),
         (["encode", folder, texts], "--output"),
         (["encode", folder, texts, "--output", stored], "v.npy exists; delete it or name another output"),
-        (["encode", folder, texts, "--output", texts / "v.npy", "--no-progress"], "texts.txt"),
+        (["encode", folder, texts, "--output", texts / "v.npy", "--no-progress"], "texts.txt is a file, not a folder"),
+        (["encode", folder, texts, "--output", tmp_path / "dir.npy"], "dir.npy.json is damaged or missing: "),
         (["encode", folder, texts, *new, "--batch-size", 0], "--batch-size"),
         (["encode", folder, texts, *new, "--dtype", "int8"], "--dtype"),
         (["encode", folder, texts, *new, "--resume", "--no-progress"], "nothing to resume"),

@@ -24,6 +24,7 @@ from cosent_lib.texts import check_text, fault_of, silent_about_cut, warn_of_cut
 from cosent_lib.vectors import beside, blocks, check_vectors, said_of, write_beside
 
 CHUNK = 16  # batches that are encoded, written and held in memory at once
+NO_TEXT = (".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xls", ".npy", ".npz", ".pkl", ".zip", ".safetensors")
 DTYPES = ("float32", "float16", "float64")
 LOST = 0.01  # share of a vector's length by which it may change when it is written
 
@@ -36,13 +37,15 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
     Raises:
         MalformedRow: an empty text, bytes that are not UTF-8, a wrong number of fields.
         MalformedFile: a broken gzip file, wrong quotation marks, a header without ``column``.
-        ValueError: no such file; ``column`` is missing for a table or given for another file.
+        ValueError: no such file; ``column`` is missing for a table or given for another file; a file of another form.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file of texts")
     if (kind_of(path) in (".tsv", ".csv")) != (column is not None):
         problem = "a table: name its column of texts with --column" if column is None else "no .tsv or .csv: no columns"
         raise ValueError(f"{path} is {problem}")
+    if kind_of(path) in NO_TEXT:
+        raise ValueError(f"{path} is a {kind_of(path)} file; expected a text a line, or a .tsv or .csv and its column")
     for number, text in lines_of(path) if column is None else _column(path, column):
         if wrong := undecoded(text):
             raise MalformedRow(str(path), number, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")

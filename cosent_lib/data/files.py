@@ -176,8 +176,8 @@ def check_file(
 
 
 def kind_of(path: Path) -> str:
-    """The ending of a file's name, without the ``.gz`` that may follow it."""
-    return Path(path.name.removesuffix(".gz")).suffix
+    """The ending of a file's name in small letters, without the ``.gz`` that may follow it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def lines_of(path: Path, *, strip: bool = True) -> Iterator[tuple[int, str]]:

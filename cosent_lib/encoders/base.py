@@ -54,6 +54,8 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise ValueError(f"texts is a table, {type(texts).__name__}; pass one of its columns as a list")
     listed = list(texts)
     for position, text in enumerate(listed):
         if fault_of("text", text):

@@ -73,6 +73,8 @@ def test_texts_may_be_a_column_of_a_table(encoder: SentenceEncoder) -> None:
         (["\x08"], r"texts\[0\] is empty: got '\\x08'"),
         (["rain", None], r"texts\[1\] is not a text: got None, expected a text"),
         ([float("nan")], r"texts\[0\] is not a text: got nan"),
+        ({"rain": [1]}, "texts is a table, dict; pass one of its columns as a list"),
+        (pd.DataFrame({"text": ["rain"]}), "texts is a table, DataFrame; pass one of its columns"),
         ("rain", r"texts is one string \('rain'\); pass a list"),
     ],
 )

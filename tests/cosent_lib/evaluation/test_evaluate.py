@@ -48,6 +48,7 @@ def test_pairs_may_be_of_any_table(kind) -> None:
         ({"score": [math.nan, 1]}, "data: score must lie in .* row 0 has nan"),
         ({"score": ["x", 1]}, "data: score is not a column of numbers"),
         ({"score": [1]}, "data: columns of 2, 2 and 1 rows"),
+        ({"sentence1": "ab"}, "data: column sentence1 is one string .'ab'.; expected a list"),
         ({"sentence1": [], "sentence2": [], "score": []}, "data: there are no rows"),
     ],
 )

@@ -36,8 +36,8 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
 
     Raises:
         MalformedRow: an empty text, bytes that are not UTF-8, a wrong number of fields.
-        MalformedFile: a broken gzip file, wrong quotation marks, a header without ``column``.
-        ValueError: no such file; ``column`` is missing for a table or given for another file; a file of another form.
+        MalformedFile: a broken gzip file, wrong quotation marks, a header without ``column``, JSON and the like.
+        ValueError: no such file; ``column`` is missing for a table or given for another file.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file of texts")
@@ -45,7 +45,8 @@ def read_texts(path: Path, column: str | None = None) -> Iterator[str]:
         problem = "a table: name its column of texts with --column" if column is None else "no .tsv or .csv: no columns"
         raise ValueError(f"{path} is {problem}")
     if kind_of(path) in NO_TEXT:
-        raise ValueError(f"{path} is a {kind_of(path)} file; expected a text a line, or a .tsv or .csv and its column")
+        expected = "expected a text a line, or a .tsv or .csv and its column"
+        raise MalformedFile(str(path), f"this is a {kind_of(path)} file; {expected}")
     for number, text in lines_of(path) if column is None else _column(path, column):
         if wrong := undecoded(text):
             raise MalformedRow(str(path), number, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")

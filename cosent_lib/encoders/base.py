@@ -66,8 +66,9 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
 class SentenceEncoder(nn.Module):
     """Texts → vectors ``[n, dim]``, float32 and not normalised (a cosine does not need it).
 
-    Subclasses set ``kind``, ``name``, ``dim``, ``default_learning_rate`` and implement ``tokenize``,
-    ``embed``, ``parameter_groups``, ``settings`` and the two halves of saving. A loaded encoder is in eval mode.
+    Subclasses set ``kind``, ``saved_options``, ``name``, ``dim``, ``default_learning_rate`` and implement ``tokenize``,
+    ``embed``, ``parameter_groups``, ``settings``, ``count_unknown``, ``_form`` (unless a ``vocabulary`` is all that
+    decides tokens) and the two halves of saving. A loaded encoder is in eval mode.
     """
 
     kind: ClassVar[str]
@@ -270,8 +271,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if config.get("format") != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT!r}")
-    if config.get("format_version") != FORMAT_VERSION:
-        version = config.get("format_version")
+    if (version := config.get("format_version")) != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {version!r}; this library reads version {FORMAT_VERSION}")
     if config.get("kind") not in list(KINDS):  # a list: what is there may have no hash
         raise ValueError(f"{path} has kind {config.get('kind')!r}; this library reads {', '.join(KINDS)}")

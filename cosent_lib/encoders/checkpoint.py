@@ -54,7 +54,7 @@ def read_tokenizer(name: str, saved: bool, **where: Any) -> Any:
     return tokenizer
 
 
-def tokenizer_form(tokenizer: Any) -> list[Any]:
+def form_of(tokenizer: Any) -> list[Any]:
     """What decides the tokens of a text, JSON-able: not where it came from, nor what its last call padded and cut."""
     how = [tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
     if not tokenizer.is_fast:

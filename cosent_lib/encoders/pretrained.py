@@ -16,13 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
 from cosent_lib.encoders.base import EncoderUnavailable, SentenceEncoder, checked_rate, checked_texts
-from cosent_lib.encoders.checkpoint import (
-    lower_case,
-    quiet_transformers,
-    read_checkpoint,
-    read_tokenizer,
-    tokenizer_form,
-)
+from cosent_lib.encoders.checkpoint import form_of, lower_case, quiet_transformers, read_checkpoint, read_tokenizer
 from cosent_lib.encoders.modules import read_recommended
 from cosent_lib.encoders.pooling import POOLINGS, length_buckets, pool
 from cosent_lib.errors import check_number, choose, first_line
@@ -114,7 +108,7 @@ class TransformerEncoder(SentenceEncoder):
     def _form(self) -> list[Any]:
         config = json.loads(self.model.config.to_json_string(use_diff=True))
         known = {name: value for name, value in config.items() if name not in UNDECIDING and not name.startswith("_")}
-        return [known, tokenizer_form(self.tokenizer)]
+        return [known, form_of(self.tokenizer)]
 
     @property
     def vocabulary(self) -> dict[str, int]:
@@ -186,7 +180,7 @@ class TransformerEncoder(SentenceEncoder):
         with quiet_transformers():
             self.model.save_pretrained(folder)  # safetensors, the only format of transformers 5 and the default of 4
             self.tokenizer.save_pretrained(folder)
-            if tokenizer_form(read_tokenizer(str(folder), saved=True)) != tokenizer_form(self.tokenizer):
+            if form_of(read_tokenizer(str(folder), saved=True)) != form_of(self.tokenizer):
                 raise ValueError(f"the tokenizer of {self.name!r} cannot be saved: transformers reads another one back")
         return {"source": self.source, "pooling": self.pooling, "max_length": self.max_length}
 

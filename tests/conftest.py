@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network, and the folder of real data where there is one."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 # One thread for torch, here and in every process that a test starts: the models are too small for more, and two test
 # workers on two cores would get in each other's way. A machine that sets the variable keeps its own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what runs in its background with Ctrl-C ignored, and Python leaves it so; some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Set before any test module imports a Hugging Face library: the tests never ask a hub.
 for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ[variable] = "1"

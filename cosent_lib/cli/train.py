@@ -175,9 +175,9 @@ def _warn_of_shared(splits: dict[str, Any]) -> None:
 
     for name in [name for name in splits if name != "train"]:
         try:
-            check_other_pairs(splits["train"], splits[name], name)
+            check_other_pairs(splits["train"], splits[name], name, "trained on")
         except SamePairs as error:
-            warnings.warn(str(error).replace("evaluated", "trained on"), stacklevel=2)
+            warnings.warn(str(error), stacklevel=2)
 
 
 def _scale(text: str | None) -> float | str | None:

@@ -37,10 +37,10 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise ValueError(f"{what}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}, got {names}")
-    # [:] has datasets hand over a column at once; row by row takes longer than a short training
     for name in COLUMNS:
         if isinstance(pairs[name], str):
             raise ValueError(f"{what}: column {name} is one string ({pairs[name][:40]!r}); expected a list")
+    # [:] has datasets hand over a column at once; row by row takes longer than a short training
     first, second, scores = (list(pairs[name][:]) for name in COLUMNS)
     labels = _labels(scores, what)
     if not first:

@@ -27,13 +27,14 @@ class SamePairs(CosentError, ValueError):  # noqa: N818
     """What was chosen or fitted on pairs is to be judged on the same pairs."""
 
 
-def check_other_pairs(pairs: Pairs, fitted_on: Pairs, what: str = "threshold_pairs") -> None:
+def check_other_pairs(pairs: Pairs, fitted_on: Pairs, what: str = "threshold_pairs", use: str = "evaluated") -> None:
     """Refuse to judge on ``pairs`` what is fitted on the same ones: by what stands in them, in whatever order.
 
     Args:
         pairs: what is evaluated.
         fitted_on: what a threshold, say, is fitted on.
         what: the name used for it in the message.
+        use: what is done with ``pairs``, in one word for the message.
 
     Raises:
         SamePairs: half or more of the smaller set stand in the other, the two texts of a pair in either order and
@@ -43,7 +44,7 @@ def check_other_pairs(pairs: Pairs, fitted_on: Pairs, what: str = "threshold_pai
     shared = len(judged & fitted)
     if shared >= MOST_SHARED * min(len(judged), len(fitted)):
         raise SamePairs(
-            f"{what} must be other data than the pairs that are evaluated, but of its {len(fitted)} distinct pairs "
+            f"{what} must be other data than the pairs that are {use}, but of its {len(fitted)} distinct pairs "
             f"{shared} are among those {len(judged)}: nothing is judged where it was fitted"
         )
 

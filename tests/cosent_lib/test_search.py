@@ -235,14 +235,20 @@ def test_an_error_of_another_kind_is_not_called_a_lack_of_memory(call, texts, tm
         call("encode", "any", texts, "--output", tmp_path / "v.npy", "--no-progress")
 
 
-def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, small_chunks):
-    output, options = tmp_path / "v.npy", {"batch_size": 16}
-    encode_file(Counting(4), texts, output, **options)
+def interrupted(texts, output, stop_at):
+    """The bytes of a whole run, and the file that one leaves that is stopped before that chunk."""
+    encode_file(Counting(4), texts, output, batch_size=16)
     whole = output.read_bytes()
     output.unlink()
     with pytest.raises(KeyboardInterrupt):
-        encode_file(Counting(4, stop_at=6), texts, output, **options)
+        encode_file(Counting(4, stop_at=stop_at), texts, output, batch_size=16)
     (part,) = unfinished(output)
+    return whole, part
+
+
+def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, small_chunks):
+    output, options = tmp_path / "v.npy", {"batch_size": 16}
+    whole, part = interrupted(texts, output, 6)
     sums = encoding._sums(part)
     told = sums.read_bytes()
     header, chunk = 128, 32 * 16  # bytes
@@ -261,12 +267,7 @@ def test_killed_after_any_byte_it_resumes_to_the_same_bytes(texts, tmp_path, sma
 @pytest.mark.parametrize("damage", ["a byte", "zeros", "the end is gone", "no digests"])
 def test_vectors_that_were_damaged_meanwhile_are_made_again_and_that_is_said(texts, tmp_path, small_chunks, damage):
     output, options = tmp_path / "v.npy", {"batch_size": 16}
-    encode_file(Counting(4), texts, output, **options)
-    whole = output.read_bytes()
-    output.unlink()
-    with pytest.raises(KeyboardInterrupt):
-        encode_file(Counting(4, stop_at=4), texts, output, **options)
-    (part,) = unfinished(output)
+    whole, part = interrupted(texts, output, 4)
     data, third = bytearray(part.read_bytes()), 128 + 2 * 32 * 16  # where the third chunk begins
     if damage == "no digests":
         encoding._sums(part).unlink()

@@ -1,5 +1,6 @@
 """Differences between losses over test pairs."""
 
+import numpy as np
 import pytest
 from datasets import Dataset
 
@@ -7,6 +8,8 @@ from cosent_book.measurements import difference
 from cosent_book.measurements.difference import paired_differences
 from cosent_book.measurements.registry import Data
 from cosent_book.suites.rows import Row
+from cosent_lib.evaluation.intervals import bootstrap_difference
+from cosent_lib.evaluation.metrics import spearman
 from cosent_lib.runs.run import Run
 
 
@@ -36,13 +39,24 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_row_does_not_differ_from_itself_and_a_worse_one_does() -> None:
-    found = paired_differences(Corpus(), task="bq", base="trained", rows=["again", "hardly"])
-    same, worse = found["rows"]
+    found = paired_differences(Corpus(), suite="main", task="bq", rows=["hardly", "trained", "again"])
+    worse, worse_too, same = found["differences"]
     assert found["pairs"] == 300
-    assert same == {"row": "again", "difference": 0.0, "low": 0.0, "high": 0.0}
+    assert same == {"row": "trained", "base": "again", "difference": 0.0, "low": 0.0, "high": 0.0}
     assert worse["low"] < worse["difference"] < worse["high"] < 0
+    assert worse_too == worse | {"base": "again"}
+
+
+def test_the_interval_is_that_of_the_library_up_to_the_draws() -> None:
+    generator = np.random.default_rng(1)
+    labels = np.repeat([0.0, 1.0], 200)
+    cosines = labels + generator.normal(size=(2, 400))
+    (found,) = difference._differences(["a", "b"], cosines, labels)
+    expected = bootstrap_difference(cosines[0], cosines[1], labels, spearman)
+    assert found["difference"] == pytest.approx(expected.estimate, abs=1e-12)
+    assert (found["low"], found["high"]) == pytest.approx(expected[1:], abs=0.02)
 
 
 def test_a_row_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match="'RankNet' on bq with seed 0, only for: trained, again, hardly"):
-        paired_differences(Corpus(), task="bq", base="trained", rows=["RankNet"])
+    with pytest.raises(ValueError, match="main has no settings for 'RankNet' on bq with seed 0, only for: trained"):
+        paired_differences(Corpus(), suite="main", task="bq", rows=["trained", "RankNet"])

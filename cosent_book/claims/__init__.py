@@ -1,0 +1,1 @@
+"""What the book claims, and what the records say about each claim."""

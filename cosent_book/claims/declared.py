@@ -1,0 +1,189 @@
+"""The claims of Parts II and III, as the chapters make them.
+
+To add one, put its sentence here and mark it in its chapter (``<!-- claim: NAME -->``). When a set is recorded anew,
+add it to `TABLE_SETS`; `tests/cosent_book/claims` then says which verdicts it changes.
+"""
+
+from cosent_book.claims.evidence import EPOCHS, Claim, Place
+from cosent_book.suites.central import E5_TASKS
+
+GRADED = ("stsb_en", "stsb_zh")
+BINARY = ()
+TABLE_SETS = (*GRADED, *BINARY)  # sets of the suite `table` that are recorded whole
+BRIEF_SETS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
+SUGGESTED, FOLLOWED, TUNED = "CoSENT, λ suggested", "CoSENT, λ followed", "CoSENT, λ tuned"
+CUSTOMARY, LEARNED = "CoSENT, λ = 20", "CoSENT, λ learned"
+TWO, SIX = "Sentence-BERT, 2 classes", "Sentence-BERT, 6 classes"
+SQUARED, LINEAR, MARGIN, CONTRASTIVE = "squared cosine", "linear cosine", "cosine with margin", "contrastive"
+RANKNET, IN_BATCH = "RankNet, λ tuned", "in-batch negatives, scale tuned"
+MIXED, SYMMETRIC, CERTAIN = "power mean, κ = −0.3", "power mean, κ = −1", "power mean, κ = 1"
+
+
+def _table(
+    row: str, base: str, tasks: tuple[str, ...] = TABLE_SETS, metric: str = "test_spearman"
+) -> tuple[Place, ...]:
+    """Trained until validation stops improving."""
+    return tuple(Place(suite="table", task=task, row=row, base=base, metric=metric) for task in tasks)
+
+
+def _brief(row: str, base: str, tasks: tuple[str, ...] = BRIEF_SETS) -> tuple[Place, ...]:
+    """The same sets after one epoch (five of STS-B), four candidates each."""
+    return tuple(Place(suite="main", task=task, row=row, base=base) for task in tasks)
+
+
+def _e5(row: str, base: str) -> tuple[Place, ...]:
+    """The pretrained encoder in a narrow cone, up to three epochs."""
+    altered = {
+        task: " ".join(f"{name}={alter[name]}" for name in sorted(alter)) for task, (_, alter) in E5_TASKS.items()
+    }
+    return tuple(
+        Place(suite="e5", task=task, encoder="e5", alter=alter, row=row, base=base) for task, alter in altered.items()
+    )
+
+
+def _small(row: str, base: str) -> tuple[Place, ...]:
+    """Two layers from scratch, two seeds, settings as they come."""
+    return tuple(
+        Place(
+            suite="main", task=task, encoder="small", row=row, base=base, alter="take=64000" if task == "lcqmc" else ""
+        )
+        for task in ("stsb_en", "atec", "lcqmc")
+    )
+
+
+def _minilm(row: str, base: str) -> tuple[Place, ...]:
+    return (Place(suite="minilm", task="stsb_en", encoder="minilm", row=row, base=base, rate=2e-5),)
+
+
+def _flips(row: str, base: str) -> tuple[Place, ...]:
+    """A fifth of the training labels turned round, validation labels right, λ = 20."""
+    sets = {"bq": "flip=0.2", "stsb_zh": "flip=0.2", "lcqmc": "flip=0.2 take=64000"}
+    return tuple(Place(suite="flips", task=task, alter=alter, row=row, base=base) for task, alter in sets.items())
+
+
+def _family(row: str, base: str, metric: str = "test_spearman") -> tuple[Place, ...]:
+    sets = {"stsb_en": "", "bq": "", "atec": "", "lcqmc": "take=64000", "stsb_zh": ""}
+    return tuple(
+        Place(suite="family", task=task, alter=alter, row=row, base=base, metric=metric) for task, alter in sets.items()
+    )
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        name="linear-behind", chapter=6, verdict="stands",
+        text="Squared error is ahead of the linear loss.",
+        sets=_table(SQUARED, LINEAR), budgets=_brief(SQUARED, LINEAR),
+    ),
+    Claim(
+        name="squared-level", chapter=6, verdict="open",
+        text="Squared error is within a point of CoSENT with the suggested λ.", within=1.0,
+        sets=_table(SQUARED, SUGGESTED), budgets=_brief(SQUARED, SUGGESTED),
+        encoders=(
+            *_minilm("cosine_squared", "cosent scale=suggested"), *_small(SQUARED, SUGGESTED), *_e5(SQUARED, SUGGESTED)
+        ),
+    ),
+    Claim(
+        name="margin-behind", chapter=6, verdict="open",
+        text="The margin loss, its margin tuned, is behind squared error on grades.",
+        sets=_table(SQUARED, MARGIN, GRADED), budgets=_brief(SQUARED, MARGIN, GRADED),
+        encoders=_minilm("cosine_squared", "cosine_margin"),
+    ),
+    Claim(
+        name="classes-gain-nothing", chapter=7, verdict="open",
+        text="Six classes instead of two do not put Sentence-BERT more than a point ahead, or behind, on grades.",
+        within=1.0, sets=_table(SIX, TWO, GRADED), budgets=_brief(SIX, TWO, GRADED),
+    ),
+    Claim(
+        name="sbert-behind-squared", chapter=7, verdict="bounded",
+        text="Sentence-BERT with two classes is behind squared error on the cosine.",
+        sets=_table(SQUARED, TWO), budgets=_brief(SQUARED, TWO), encoders=(*_small(SQUARED, TWO), *_e5(SQUARED, TWO)),
+    ),
+    Claim(
+        name="customary-behind-suggested", chapter=8, verdict="open",
+        text="CoSENT with λ = 20 is behind CoSENT with the suggested λ.",
+        sets=_table(SUGGESTED, CUSTOMARY), budgets=_brief(SUGGESTED, CUSTOMARY),
+        encoders=(
+            *_minilm("cosent scale=suggested", "cosent scale=20.0"), *_small(SUGGESTED, CUSTOMARY),
+            *_e5(SUGGESTED, CUSTOMARY),
+        ),
+    ),
+    Claim(
+        name="customary-slow", chapter=8, verdict="stands",
+        text="With the encoder static, λ = 20 needs at least five epochs more than the suggested λ to its best.",
+        by=5.0, sets=_table(CUSTOMARY, SUGGESTED, metric=EPOCHS),
+    ),
+    Claim(
+        name="followed-level", chapter=8, verdict="stands",
+        text="Computing λ anew while training changes the score by less than half a point.", within=0.5,
+        sets=_table(FOLLOWED, SUGGESTED), encoders=_e5(FOLLOWED, SUGGESTED),
+    ),
+    Claim(
+        name="tuning-gains-little", chapter=8, verdict="open",
+        text="A λ tuned on validation is within half a point of the suggested one.", within=0.5,
+        sets=_table(TUNED, SUGGESTED), budgets=_brief(TUNED, SUGGESTED),
+    ),
+    Claim(
+        name="learned-behind", chapter=8, verdict="bounded",
+        text="A λ learned with the weights, from 20 on, is behind the suggested one.",
+        sets=_table(SUGGESTED, LEARNED), budgets=_brief(SUGGESTED, LEARNED),
+    ),
+    Claim(
+        name="customary-ahead-of-sbert", chapter=9, verdict="bounded",
+        text="CoSENT with λ = 20 is ahead of Sentence-BERT, as it was published.",
+        sets=_table(CUSTOMARY, TWO), budgets=_brief(CUSTOMARY, TWO),
+        encoders=(*_small(CUSTOMARY, TWO), *_e5(CUSTOMARY, TWO), *_minilm("cosent scale=20.0", "sbert num_labels=6")),
+    ),
+    Claim(
+        name="suggested-ahead-of-sbert", chapter=9, verdict="stands",
+        text="CoSENT with the suggested λ is ahead of Sentence-BERT.",
+        sets=_table(SUGGESTED, TWO), budgets=_brief(SUGGESTED, TWO),
+        encoders=(
+            *_small(SUGGESTED, TWO), *_e5(SUGGESTED, TWO), *_minilm("cosent scale=suggested", "sbert num_labels=6")
+        ),
+    ),
+    Claim(
+        name="contrastive-behind", chapter=9, verdict="stands",
+        text="The contrastive loss, its margin tuned, is behind CoSENT with the suggested λ.",
+        sets=_table(SUGGESTED, CONTRASTIVE),
+    ),
+    Claim(
+        name="in-batch-behind", chapter=9, verdict="stands",
+        text="In-batch negatives alone rank labelled pairs worse than CoSENT with the suggested λ.",
+        sets=_table(SUGGESTED, IN_BATCH), budgets=_brief(SUGGESTED, IN_BATCH),
+    ),
+    Claim(
+        name="ranknet-behind", chapter=10, verdict="open",
+        text="RankNet is behind CoSENT, λ tuned for both.",
+        sets=_table(TUNED, RANKNET), budgets=_brief(TUNED, RANKNET),
+    ),
+    Claim(
+        name="negative-exponent-safe", chapter=10, verdict="open",
+        text="κ = −0.3 is within half a point of CoSENT or ahead, λ tuned for both.", by=-0.5,
+        sets=_table(MIXED, TUNED),
+    ),
+    Claim(
+        name="symmetric-under-noise", chapter=10, verdict="stands",
+        text="With a fifth of the training labels turned round, κ = −1 is ahead of κ = 0 at λ = 20.",
+        sets=_flips("power_mean exponent=-1.0 scale=20.0", "power_mean exponent=0.0 scale=20.0"),
+    ),
+    Claim(
+        name="certain-under-noise", chapter=10, verdict="stands",
+        text="With a fifth of the training labels turned round, κ = 1 is behind κ = 0 at λ = 20.",
+        sets=_flips("power_mean exponent=0.0 scale=20.0", "power_mean exponent=1.0 scale=20.0"),
+    ),
+    Claim(
+        name="sum-finds-better", chapter=13, verdict="stands",
+        text="Adding in-batch negatives to CoSENT finds the right answer more often (mean reciprocal rank).",
+        sets=_family("CoSENT + in-batch", "CoSENT", "test_retrieval_mrr"),
+    ),
+    Claim(
+        name="sum-keeps-order", chapter=13, verdict="open",
+        text="Adding in-batch negatives to CoSENT costs less than half a point of Spearman.", by=-0.5,
+        sets=_family("CoSENT + in-batch", "CoSENT"),
+    ),
+    Claim(
+        name="one-hardly-matters", chapter=13, verdict="open",
+        text="CoSENT without the 1 in the logarithm is within half a point of CoSENT.", within=0.5,
+        sets=_family("CoSENT without the 1", "CoSENT"),
+    ),
+)  # fmt: skip

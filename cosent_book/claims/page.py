@@ -39,7 +39,7 @@ def comparisons(findings: Sequence[Finding]) -> pd.DataFrame:
             "tried on": _ROLES[each.role], "suite": each.place.suite, "set": each.place.task,
             "encoder": " ".join(text for text in (each.place.encoder, each.place.alter) if text),
             "compared": f"{each.place.row} − {each.place.base}", "metric": METRICS[each.place.metric],
-            "difference": _signed(each.difference) + ("" if math.isnan(each.half_width) else f" ± {each.half_width:.1f}"),
+            "difference": _with_half(each.difference, each.half_width),
             "seeds": str(each.seeds), "epochs": f"{each.epochs:.1f}",
             "over test pairs": "–" if each.pairs is None else f"{_signed(each.pairs[0])} to {_signed(each.pairs[1])}",
             "seeds say": _SAYS[each.over_seeds],
@@ -61,6 +61,10 @@ def counted(outcomes: Sequence[Outcome]) -> str:
     against = outcomes.count("contradicts")
     holds = f"{outcomes.count('holds')} of {len(outcomes)} hold"
     return f"{holds}, {against} against" if against else holds
+
+
+def _with_half(difference: float, half_width: float) -> str:
+    return _signed(difference) + ("" if math.isnan(half_width) else f" ± {half_width:.1f}")
 
 
 def _signed(value: float) -> str:

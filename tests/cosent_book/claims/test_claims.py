@@ -103,7 +103,8 @@ def test_rows_of_one_label_need_a_rate() -> None:
     ("rule", "low", "high", "expected"),
     [
         ({}, 0.1, 2.0, "holds"), ({}, -0.1, 2.0, "open"), ({}, -2.0, -0.1, "contradicts"),
-        ({}, -2.0, 0.0, "contradicts"), ({}, math.nan, math.nan, "open"), ({"by": 5.0}, 5.1, 9.0, "holds"), ({"by": 5.0}, 1.0, 4.0, "contradicts"),
+        ({}, -2.0, 0.0, "contradicts"), ({}, math.nan, math.nan, "open"),
+        ({"by": 5.0}, 5.1, 9.0, "holds"), ({"by": 5.0}, 1.0, 4.0, "contradicts"),
         ({"by": -0.5}, -0.4, 0.1, "holds"), ({"by": -0.5}, -2.0, -0.6, "contradicts"),
         ({"within": 1.0}, -0.9, 1.0, "holds"), ({"within": 1.0}, -1.1, 0.0, "open"),
         ({"within": 1.0}, 1.1, 3.0, "contradicts"), ({"within": 1.0}, -3.0, -1.1, "contradicts"),

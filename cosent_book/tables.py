@@ -81,7 +81,7 @@ def show(frame: pd.DataFrame, caption: str = "", digits: int | Mapping[str, int]
     if len(heads) > MOST_COLUMNS:
         raise ValueError(f"{len(heads)} columns, index included, at most {MOST_COLUMNS}: which does the text need?")
     places = [digits if isinstance(digits, int) else digits.get(head, 3) for head in heads]
-    values = [frame.index.get_level_values(level) for level in range(names)]
+    values: list[Any] = [frame.index.get_level_values(level) for level in range(names)]
     values += [frame.iloc[:, column] for column in range(frame.shape[1])]
     columns = [[_as_text(value, place) for value in each] for each, place in zip(values, places, strict=True)]
     right = tuple(bool(column) and all(map(_LIKE_A_NUMBER.match, column)) for column in columns)

@@ -108,7 +108,8 @@ def percent(values: ArrayLike) -> str:
     if not found.size:
         return "–"
     mean, half = mean_interval(found)
-    return f"{100 * mean:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
+    shown = f"{round(100 * mean, 1) + 0.0:.1f}".replace("-", "−")
+    return shown if math.isnan(half) else f"{shown} ± {100 * half:.1f}"
 
 
 def difference_table(

@@ -16,6 +16,12 @@ def _batches() -> list[Case]:
 
 
 EXERCISES: dict[str, Exercise] = {
+    "ask-8-spread": number(
+        20,
+        "the differences are ten times smaller, and only their product with λ counts",
+        within=0.5,
+        near=[(0.2, "smaller differences need a larger λ, not a smaller one"), (2, "the product of λ and cosine counts")],
+    ),
     "ex-8-product": number(
         math.log(2 + math.exp(-2)),
         "the terms are e^(10 * (0.7 - 0.9)) and e^(10 * (0.7 - 0.7))",

@@ -284,6 +284,7 @@ TRIALS = {
         farther_apart,
         wrong=[(lambda u, v, y: 1 - farther_apart(u, v, y), "are closer"), (lambda u, v, y: 2 / 3, "coordinate")],
     ),
+    "ask-8-spread": Trial(20, also=["20"], wrong=[(0.2, "larger"), (2, "product"), (40, "ten times")]),
     "ex-8-product": Trial(
         0.759,
         wrong=[(0.127, "tied pair"), (math.log(2 + math.exp(2)), "turned"), (1.036, "scaled by 10"), (2, "terms")],

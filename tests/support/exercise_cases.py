@@ -188,6 +188,8 @@ def false_negatives(keys: Any, n: int) -> float:
 
 
 TRIALS = {
+    "ask-1-equal": Trial(1.79, wrong=[(1.609, "the 1 before"), (6, "logarithm"), (0, "are level"), (3, "is 1")]),
+    "ask-1-share": Trial(0.685, also=["about 65 %", 70], wrong=[(0.2, "terms differ"), (1, "something too")]),
     "ex-1-by-hand": Trial(
         [0.693, 0.167, 0.333, -0.5],
         wrong=[([0.693, 1 / 6, 1 / 3, 0.5], "subtract 1 there"), ([1, 0, 0, 0], "1/3 and 2/3"), ([0.693], "holds 1")],
@@ -220,6 +222,8 @@ TRIALS = {
         also=[lambda scores, targets: middle(scores, targets).numpy()],
         wrong=[(lambda scores, targets: scores.mean(), "A = B"), (lambda scores, targets: 0.069, "A = B")],
     ),
+    "ask-3-auc": Trial(0.75, also=["75 %", 75], wrong=[(0.25, "wrong order"), (1, "below 0.6"), (0.1, "four couples")]),
+    "ask-3-push": Trial(0.64, also=["60 %"], wrong=[(0.273, "pushed alike"), (1, "still pushed"), (0.1, "above 1")]),
     "ex-3-by-hand": Trial(1.386, wrong=[(math.log(4 / 3), "turned"), (1.0986, "1 is missing"), (4, "logarithm")]),
     "ex-3-predict": Trial(
         0.9361, also=[0.94, "94 %", 0.9361 * 100], wrong=[(0.0639, "that is right"), (0.926, "not e"), (6.4, "right")]

@@ -207,6 +207,7 @@ TRIALS = {
         wrong=[(lambda gap, n: n / (n + math.exp(gap)), "lose a 1"), (lambda gap, n: 0.1, "solve")],
     ),
     "ex-1-scale": Trial("equal", also=["the same"], wrong=[("smaller", "very scores"), ("larger", "by which weights")]),
+    "ask-2-push": Trial(99, wrong=[(297, "three are right"), (100, "in all"), (1, "own account"), (5, "gets ½")]),
     "ex-2-by-hand": Trial(
         1.322, wrong=[(math.log(1.75), "demands of their own"), (math.log(3), "AB is missing"), (3.75, "logarithm")]
     ),
@@ -240,6 +241,12 @@ TRIALS = {
             (mean_over_queries, "not a mean"),
             (lambda s, y, q: 0.0, "add up"),
         ],
+    ),
+    "ask-4-random": Trial("random", wrong=[("labelled", "tell apart"), ("Both", "in one part")]),
+    "ask-4-offer": Trial(
+        "layers",
+        also=["Layers"],
+        wrong=[("short", "a little"), ("both", "the search"), ("neither", "a gain in the other")],
     ),
     "ex-4-issue": Trial(0.9965, also=["99.65 %"], wrong=[(0.93, "divide by the ceiling"), (0.993, "2 AUC")]),
     "ex-4-leak": Trial(0.489, also=[0.49, 48.9, "49 %"], wrong=[(0.506, "mixture"), (0.204, "neither")]),

@@ -25,6 +25,26 @@ def _gaps() -> list[Case]:
 
 
 EXERCISES = {
+    "ask-1-equal": number(
+        math.log(6),
+        "every term e^(s_i - s_t) is 1, and there are five of them beside the 1",
+        within=0.01,
+        near=[
+            (math.log(5), "five terms, and the 1 before them"),
+            (6, "that is the number inside; the loss is its logarithm"),
+            (0, "no desk is ahead, but five are level: what is e^0?"),
+        ],
+    ),
+    "ask-1-share": number(
+        0.685,
+        "the share is its term, 1.649, in the sum of the five, 2.409",
+        within=0.1,
+        share=True,
+        near=[
+            (0.2, "the five demands are put alike, but their terms differ"),
+            (1, "nearly; the others get something too"),
+        ],
+    ),
     "ex-1-by-hand": numbers(
         [math.log(2), 1 / 6, 1 / 3, -1 / 2],
         "the terms in the sum are 1/3 and 2/3; the gradient is the softmax, less 1 at the target",

@@ -37,6 +37,16 @@ def _thresholds() -> list[Case]:
 
 
 EXERCISES = {
+    "ask-2-push": number(
+        99,
+        "each of the 297 wrong tags gets ½, and so does each of the 3 right ones",
+        within=0.5,
+        near=[
+            (297, "that many tags are wrong, but three are right"),
+            (100, "300 tags in all, of which 297 are wrong"),
+            (1, "so it is with a softmax; here each tag is pushed on its own account"),
+        ],
+    ),
     "ex-2-by-hand": number(
         math.log(3.75),
         "A has two terms, 1 and 1/2; B has one; multiply (1 + A) and (1 + B)",

@@ -33,6 +33,27 @@ def _queries() -> list[Case]:
 
 
 EXERCISES = {
+    "ask-3-auc": number(
+        0.75,
+        "there are four couples of a 1 and a 0: how many of them are in right order?",
+        within=0.01,
+        share=True,
+        near=[
+            (0.25, "that is the share in wrong order"),
+            (1, "0.4 stands below 0.6"),
+            (0.5, "count the couples again"),
+        ],
+    ),
+    "ask-3-push": number(
+        0.64,
+        "their three terms are above 1; the eight others are below it",
+        within=0.12,
+        share=True,
+        near=[
+            (3 / 11, "they would get that share if all pairs were pushed alike"),
+            (1, "the pairs in right order are still pushed, the less the farther apart they stand"),
+        ],
+    ),
     "ex-3-by-hand": number(
         math.log(4),
         "one demanded pair; i is the item labelled 0: the term is e^(log 3 - 0)",

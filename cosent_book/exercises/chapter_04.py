@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cosent_book.exercises.kinds import Case, function, number
+from cosent_book.exercises.kinds import Case, function, number, word
 from cosent_book.measurements.pairs import bigram_overlap
 from cosent_lib.evaluation.metrics import spearman_ceiling
 
@@ -31,6 +31,21 @@ def _own() -> list[Case]:
 
 
 EXERCISES = {
+    "ask-4-random": word(
+        "random",
+        {
+            "labelled": "its wrong pairs never looked like right ones: what has it learned to tell apart?",
+            "both": "has it ever seen two requests that differ in one part and mean something else?",
+        },
+    ),
+    "ask-4-offer": word(
+        "layers",
+        {
+            "short": "it loses a little of everything: which of the two offers changes what is near what?",
+            "both": "the two lose the same in Spearman, and Spearman says nothing about the search: look at both",
+            "neither": "Spearman says nothing about the search, so a loss in one may be a gain in the other",
+        },
+    ),
     "ex-4-issue": number(
         (1 + 0.86 / math.sqrt(0.75)) / 2,
         "Spearman is the ceiling times 2 AUC - 1; with p = 1/2 the ceiling is sqrt(3)/2",

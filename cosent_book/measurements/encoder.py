@@ -31,7 +31,14 @@ Vectors = NDArray[np.float64]
 FIT_SENTENCES = 4000  # of the training split, without labels, from which a whitening is computed
 
 
-ANSWERS = ["Cancel your plan", "Pause your plan", "Change your plan", "Refund rules", "Opening hours", "Careers"]
+ANSWERS = [
+    "Is it possible to terminate my health club contract on the website?",
+    "How do I renew my gym membership online?",
+    "How do I pause my gym membership online?",
+    "How do I cancel my gym membership by phone?",
+    "Is there a discount for students?",
+    "Which documents do I need for a parking permit?",
+]
 COSENT = {"loss": "cosent", "options": {"scale": 20.0}}
 CONES: list[dict[str, Any]] = [
     {"task": "builtin", **COSENT, "flip": False},
@@ -45,7 +52,7 @@ WHITENED: list[dict[str, Any]] = [
 ]
 
 
-@measurement([{"encoder": "minilm", "question": "How do I cancel my plan?", "answers": ANSWERS}])
+@measurement([{"encoder": "minilm", "question": "How do I cancel my gym membership online?", "answers": ANSWERS}])
 def question_cosines(data: Data, *, encoder: str, question: str, answers: Sequence[str]) -> dict[str, Any]:
     """Cosines of a question with each answer: pooling → a row for each hidden state, 0 the embedding layer."""
     states = layer_vectors(load_encoder(encoder), [question, *answers], batch_size=1)

@@ -188,6 +188,8 @@ def false_negatives(keys: Any, n: int) -> float:
 
 
 TRIALS = {
+    "ask-1-equal": Trial(1.79, wrong=[(1.609, "the 1 before"), (6, "logarithm"), (0, "are level"), (3, "is 1")]),
+    "ask-1-share": Trial(0.685, also=["about 65 %", 70], wrong=[(0.2, "terms differ"), (1, "something too")]),
     "ex-1-by-hand": Trial(
         [0.693, 0.167, 0.333, -0.5],
         wrong=[([0.693, 1 / 6, 1 / 3, 0.5], "subtract 1 there"), ([1, 0, 0, 0], "1/3 and 2/3"), ([0.693], "holds 1")],
@@ -205,6 +207,7 @@ TRIALS = {
         wrong=[(lambda gap, n: n / (n + math.exp(gap)), "lose a 1"), (lambda gap, n: 0.1, "solve")],
     ),
     "ex-1-scale": Trial("equal", also=["the same"], wrong=[("smaller", "very scores"), ("larger", "by which weights")]),
+    "ask-2-push": Trial(99, wrong=[(297, "three are right"), (100, "in all"), (1, "own account"), (5, "gets ½")]),
     "ex-2-by-hand": Trial(
         1.322, wrong=[(math.log(1.75), "demands of their own"), (math.log(3), "AB is missing"), (3.75, "logarithm")]
     ),
@@ -220,6 +223,8 @@ TRIALS = {
         also=[lambda scores, targets: middle(scores, targets).numpy()],
         wrong=[(lambda scores, targets: scores.mean(), "A = B"), (lambda scores, targets: 0.069, "A = B")],
     ),
+    "ask-3-auc": Trial(0.75, also=["75 %", 75], wrong=[(0.25, "wrong order"), (1, "below 0.6"), (0.1, "four couples")]),
+    "ask-3-push": Trial(0.64, also=["60 %"], wrong=[(0.273, "pushed alike"), (1, "still pushed"), (0.1, "above 1")]),
     "ex-3-by-hand": Trial(1.386, wrong=[(math.log(4 / 3), "turned"), (1.0986, "1 is missing"), (4, "logarithm")]),
     "ex-3-predict": Trial(
         0.9361, also=[0.94, "94 %", 0.9361 * 100], wrong=[(0.0639, "that is right"), (0.926, "not e"), (6.4, "right")]
@@ -236,6 +241,12 @@ TRIALS = {
             (mean_over_queries, "not a mean"),
             (lambda s, y, q: 0.0, "add up"),
         ],
+    ),
+    "ask-4-random": Trial("random", wrong=[("labelled", "tell apart"), ("Both", "in one part")]),
+    "ask-4-offer": Trial(
+        "layers",
+        also=["Layers"],
+        wrong=[("short", "a little"), ("both", "the search"), ("neither", "a gain in the other")],
     ),
     "ex-4-issue": Trial(0.9965, also=["99.65 %"], wrong=[(0.93, "divide by the ceiling"), (0.993, "2 AUC")]),
     "ex-4-leak": Trial(0.489, also=[0.49, 48.9, "49 %"], wrong=[(0.506, "mixture"), (0.204, "neither")]),

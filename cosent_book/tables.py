@@ -1,9 +1,14 @@
-"""Records as the table that a reader sees: mean and interval over seeds."""
+"""Tables as a reader sees them: of a data frame at the end of a cell (`show`), of records with their intervals."""
 
 import csv
+import html
 import io
 import math
-from collections.abc import Sequence
+import numbers
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +18,90 @@ from cosent_lib.runs.record import Record
 
 Labelled = tuple[str, Sequence[Record]]
 _NO_ROWS = ("task", "encoder", "loss", "chosen", "training", "seeds")
+MOST_COLUMNS = 6  # of a table in a chapter; longer ones have a page of their own
+_LIKE_A_NUMBER = re.compile(r"[-−+±≤≥<>~]?\s?\d|–$")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A laid-out table: HTML for a page, aligned text for a terminal and for the comparison of outputs."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[bool, ...]
+    names: int
+    caption: str
+
+    def __repr__(self) -> str:
+        widths = [max(len(line[i]) for line in (self.heads, *self.rows)) for i in range(len(self.heads))]
+        lines = [self.caption] if self.caption else []
+        for line in (self.heads, *self.rows):
+            cells = zip(line, widths, self.right, strict=True)
+            lines.append("  ".join(cell.rjust(w) if right else cell.ljust(w) for cell, w, right in cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Colours and rules are the page's own: only the side on which a column stands is said here."""
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        head = "".join(self._cell(i, text, "th", ' scope="col"') for i, text in enumerate(self.heads))
+        lines = []
+        for row in self.rows:
+            kinds = [("th", ' scope="row"') if i < self.names else ("td", "") for i in range(len(row))]
+            cells = (self._cell(i, text, *kind) for i, (text, kind) in enumerate(zip(row, kinds, strict=True)))
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+        body = "\n".join(lines)
+        return f'<table class="shown">{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+
+    def _cell(self, column: int, text: str, kind: str, scope: str) -> str:
+        side = "right" if self.right[column] else "left"
+        return f'<{kind}{scope} style="text-align: {side}">{html.escape(text)}</{kind}>'
+
+
+def show(frame: pd.DataFrame, caption: str = "", digits: int | Mapping[str, int] = 3) -> Shown:
+    """A data frame as a table of the book, for the end of a cell.
+
+    Floats have fixed digits, counts thousands separators, negative numbers a true minus sign; "–" stands for a missing
+    value. Strings go through as they are, so what needs another form can be formatted beforehand. The index is shown
+    unless it only counts the rows, and then its levels are columns like the others.
+
+    Args:
+        frame: The table, with plain column names.
+        caption: A sentence that says what it shows.
+        digits: Decimal places of the floats, for all columns or by column (3 for one that is not named).
+
+    Raises:
+        ValueError: More than six columns, the index included, or column names in levels.
+    """
+    if frame.columns.nlevels > 1:
+        raise ValueError("column names in levels, expected plain ones")
+    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    names = 0 if counted else frame.index.nlevels
+    heads = [str(name) if name is not None else "" for name in frame.index.names[:names]]
+    heads += [str(name) for name in frame.columns]
+    if len(heads) > MOST_COLUMNS:
+        raise ValueError(f"{len(heads)} columns, index included, at most {MOST_COLUMNS}: which does the text need?")
+    places = [digits if isinstance(digits, int) else digits.get(head, 3) for head in heads]
+    values: list[Any] = [frame.index.get_level_values(level) for level in range(names)]
+    values += [frame.iloc[:, column] for column in range(frame.shape[1])]
+    columns = [[_as_text(value, place) for value in each] for each, place in zip(values, places, strict=True)]
+    right = tuple(bool(column) and all(map(_LIKE_A_NUMBER.match, column)) for column in columns)
+    return Shown(tuple(heads), tuple(zip(*columns, strict=True)), right, names, caption)
+
+
+def _as_text(value: Any, places: int) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, numbers.Real) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy's too
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}".replace("-", "−")
+    if isinstance(value, numbers.Real):
+        text = f"{float(value):,.{places}f}"
+        unsigned = text.lstrip("-")
+        return text.replace("-", "−") if unsigned.strip("0.,") else unsigned  # −0.000 is 0.000
+    return str(value)
 
 
 def table(rows: Sequence[Labelled], form: str = "md", baseline: str | None = None) -> str:

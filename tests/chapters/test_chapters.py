@@ -177,7 +177,7 @@ def exercises_after_reading(notebook: NotebookNode) -> None:
 def sixth_exercise(notebook: NotebookNode) -> None:
     """Make six exercises of three."""
     for n in (4, 5, 6):
-        notebook.cells[-1:-1] = exercise_cells("08-test", n)
+        notebook.cells[-1:-1] = exercise_cells(n)
     finished(notebook)
 
 
@@ -201,11 +201,14 @@ BAD = {
     "six exercises": (sixth_exercise, "6 exercises, expected 3 to 5"),
     "ungated exercise": (replace_text("{exercise-start}", "{exercise}"), "use the gated"),
     "exercise without end": (replace_text("```{exercise-end}\n```", ""), "has ended"),
-    "solution of nothing": (replace_text("{solution-start} 08-test-ex-2", "{solution-start} x"), "a solution of 'x'"),
+    "solution of nothing": (
+        replace_text("{solution-start} ex-8-accumulate", "{solution-start} x"),
+        "a solution of 'x'",
+    ),
     "open solution": (replace_text(":class: dropdown", ":class: open"), "needs ':class: dropdown'"),
     "no scaffold": (replace_text("answer = ...", "answer = None"), "has no scaffold"),
     "few words": (replace_text("that mean the same should score higher than", ""), "words of text, expected 1500"),
-    "few code cells": (drop_code(6), "code cells before the exercises, expected 12"),
+    "few code cells": (drop_code(8), "code cells before the exercises, expected 10"),
     "long cell": (edit_cell(source="assert True\n" * 50), "has 51 lines"),
     "no alternative text": (without_alt, "no alternative text"),
     "figure without image": (without_image, "no image in its output"),

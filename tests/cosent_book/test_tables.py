@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from runs import make_record, make_run
 from scipy import stats
@@ -13,7 +14,7 @@ from scipy import stats
 from cosent_book import published
 from cosent_book.comparisons import mean_interval
 from cosent_book.frames import to_frame
-from cosent_book.tables import Labelled, published_table, table
+from cosent_book.tables import Labelled, published_table, show, table
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
@@ -141,3 +142,55 @@ def test_published_accuracies_belong_to_published_models() -> None:
     means = {"BERT + CoSENT": 83.00, "Sentence-BERT": 80.04, "RoBERTa + CoSENT": 83.38, "Sentence-RoBERTa": 81.09}
     for row in published.ACCURACY:  # the post prints means beside them
         assert np.mean(list(row.accuracy.values())) == pytest.approx(means[row.method], abs=0.006)
+
+
+# --- a data frame as a table of the book
+
+FRAME = pd.DataFrame(
+    {"loss": ["CoSENT", "<b>&"], "gain": [-0.01234, -0.00001], "pairs": [20_000, -3], "test": ["0.5 ± 0.1", "–"]}
+)
+
+
+def test_shown_numbers_have_fixed_digits_a_true_minus_and_thousands() -> None:
+    assert repr(show(FRAME, caption="What it shows.")).splitlines() == [
+        "What it shows.",
+        "loss      gain   pairs       test",
+        "CoSENT  −0.012  20,000  0.5 ± 0.1",
+        "<b>&     0.000      −3          –",
+    ]
+    assert "-" not in repr(show(FRAME))
+
+
+def test_shown_digits_by_column() -> None:
+    frame = pd.DataFrame({"a": [1.25], "b": [1.25]})
+    assert repr(show(frame, digits={"a": 1})).split() == ["a", "b", "1.2", "1.250"]
+
+
+def test_shown_values_that_are_missing_or_true() -> None:
+    frame = pd.DataFrame({"x": [1.0, math.nan], "y": [None, "word"], "z": [np.bool_(True), False]})
+    assert repr(show(frame)).split() == ["x", "y", "z", "1.000", "–", "yes", "–", "word", "no"]
+
+
+def test_shown_html_is_a_table_that_leaves_colours_to_the_page() -> None:
+    page = show(FRAME.set_index("loss"), caption="a < b")._repr_html_()
+    assert page.startswith('<table class="shown"><caption>a &lt; b</caption>')
+    assert '<th scope="row" style="text-align: left">&lt;b&gt;&amp;</th>' in page
+    assert '<td style="text-align: right">−0.012</td>' in page
+    assert '<th scope="col" style="text-align: right">gain</th>' in page
+    assert "color" not in page
+    assert "background" not in page
+    assert page == show(FRAME.set_index("loss"), caption="a < b")._repr_html_()
+
+
+def test_the_index_is_shown_where_it_says_something() -> None:
+    assert show(FRAME).names == 0
+    assert show(FRAME.set_index(["loss", "pairs"])).names == 2
+
+
+def test_more_than_six_columns_are_refused() -> None:
+    six = pd.DataFrame(np.zeros((1, 6)))
+    assert len(show(six).heads) == 6
+    with pytest.raises(ValueError, match="7 columns, index included, at most 6"):
+        show(six.set_axis(["a row"]))
+    with pytest.raises(ValueError, match="in levels"):
+        show(pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])))

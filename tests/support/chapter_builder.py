@@ -20,11 +20,11 @@ OPENING = """\
 
 **You need:** nothing.
 
-**Minutes:** 2 to read, 1 to run.
+**Minutes:** 25 to read, 15 for the exercises, 1 to run.
 """
 EXERCISE = """\
 ```{{exercise-start}} Number {n}
-:label: {name}-ex-{n}
+:label: ex-{label}
 ```
 
 What is {n} + {n}?
@@ -33,8 +33,8 @@ SOLUTION = """\
 ```{{exercise-end}}
 ```
 
-```{{solution-start}} {name}-ex-{n}
-:label: {name}-sol-{n}
+```{{solution-start}} ex-{label}
+:label: sol-{label}
 :class: dropdown
 ```
 """
@@ -53,7 +53,8 @@ CLOSING = """\
 
 Each has a solution.
 """
-SCAFFOLD = 'answer = ...\nprint("not answered yet" if answer is ... else answer == {value})'
+SCAFFOLD = 'answer = ...\n\ncheck("ex-{label}", answer)'
+LABELS = ("8-product", "8-accumulate", "8-flip", "8-cone", "1-scale", "2-predict")  # of exercises that there are
 FURTHER = "## Further reading\n\nThe posts {cite}`su2022cosent1` and the paper {cite}`huang2024cosent`.\n"
 
 
@@ -74,15 +75,16 @@ def figure_cell(name: str) -> NotebookNode:
     return cell
 
 
-def exercise_cells(name: str, n: int) -> list[NotebookNode]:
+def exercise_cells(n: int) -> list[NotebookNode]:
     """Return one exercise with scaffold and solution."""
-    scaffold = v4.new_code_cell(SCAFFOLD.format(value=2 * n))
+    label = LABELS[n - 1]
+    scaffold = v4.new_code_cell(SCAFFOLD.format(label=label))
     scaffold.outputs = [text_output("not answered yet\n")]
     solution = v4.new_code_cell(f"answer = {2 * n}\nassert answer == {n} + {n}")
     return [
-        v4.new_markdown_cell(EXERCISE.format(n=n, name=name)),
+        v4.new_markdown_cell(EXERCISE.format(n=n, label=label)),
         scaffold,
-        v4.new_markdown_cell(SOLUTION.format(n=n, name=name)),
+        v4.new_markdown_cell(SOLUTION.format(label=label)),
         solution,
         v4.new_markdown_cell(SOLUTION_END),
     ]
@@ -110,7 +112,7 @@ def good_chapter(name: str = "08_test") -> NotebookNode:
         setup,
         *body_cells(slug),
         v4.new_markdown_cell(CLOSING),
-        *(cell for n in (1, 2, 3) for cell in exercise_cells(slug, n)),
+        *(cell for n in (1, 2, 3) for cell in exercise_cells(n)),
         v4.new_markdown_cell(FURTHER),
     ]
     return finished(v4.new_notebook(cells=cells))

@@ -1,5 +1,7 @@
 """What a chapter has to be: every rule that can be read off a notebook, each a function that lists what is wrong.
 
+What it may ask of its reader (visible code, tables, answers out of sight, minutes) stands in ``economy.py``.
+
 A problem is one sentence that names the place and what was expected there. ``problems(notebook, name)`` applies all
 rules; ``name`` is the file's name without its ending (``08_cosent``).
 """
@@ -11,6 +13,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 
+from economy import economy_problems
 from measured_chapters import MEASURED, unmeasured
 from nbformat import NotebookNode
 from number_sources import untraced
@@ -19,7 +22,7 @@ import cosent_lib
 import notebooks
 
 WORDS = (1500, 4000)
-CODE_CELLS = (12, 25)  # outside the exercises
+CODE_CELLS = (10, 25)  # outside the exercises, folded ones too
 CELL_LINES = 40
 FIGURES = (3, 6)
 EXERCISES = (3, 5)
@@ -384,6 +387,7 @@ RULES = (
 def problems(notebook: NotebookNode, name: str) -> list[str]:
     """Return all that is wrong with a chapter, an empty list if it is as it has to be."""
     found = [*check_title(notebook, name), *(problem for rule in RULES for problem in rule(notebook))]
+    found += economy_problems(notebook, name)
     number = int(name.split("_")[0])
     if number in MEASURED:
         found += [f"{place(index, notebook.cells[index])}: {text}" for index, text in unmeasured(notebook, number)]

@@ -1,4 +1,4 @@
-"""The command line of the experiments: benchmark, verify, measure and table."""
+"""The command line of the experiments: benchmark, verify, measure, speed and table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +107,20 @@ def measure(
         typer.echo(f"[{number} of {len(missing)}] {which} {' '.join(f'{k}={v}' for k, v in arguments.items())}")
         if not list_only:
             typer.echo(f"    {take(which, arguments, folder)}")
+
+
+@app.command(epilog=examples(PROGRAM, "speed", "speed --only loss", "speed --output here.json"))
+def speed(
+    only: Annotated[str, typer.Option(help="loss, train or encode; all by default.")] = "",
+    output: Annotated[Path | None, typer.Option(help="Write the result here, not to cosent_book/results.")] = None,
+) -> None:
+    """Time loss, training and encoding beside sentence-transformers, in turns; write the ratios with the machine."""
+    from cosent_book.speed import PARTS, RESULT, measure_speed, record_speed
+    from cosent_lib.errors import choose
+
+    if only:
+        choose("part", only, PARTS)
+    record_speed(measure_speed([only] if only else PARTS, typer.echo), output or RESULT)
 
 
 @app.command(epilog=examples(PROGRAM, "table spine", "table main --baseline 'CoSENT, λ = 20' --published"))

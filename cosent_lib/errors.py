@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 
 WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # torchrun's and MPI's words
+MEETING = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
 
 
 class CosentError(Exception):
@@ -58,17 +59,40 @@ def choose(what: str, name: str, known: Iterable[str]) -> None:
         raise ValueError(f"unknown {what} {name!r}, expected one of: {', '.join(names)}")
 
 
+def launched_ranks() -> int:
+    """How many processes a launcher says that it started; 1 without one. Asked of the environment."""
+    counts = [os.environ.get(name, "") for name in WORLD_SIZES]
+    return max([1, *(int(count) for count in counts if count.isdecimal())])
+
+
+def own_rank() -> int:
+    """The number of this process among those of a launcher; 0 without one."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if rank.isdecimal() and launched_ranks() > 1 else 0
+
+
+def check_launch() -> None:
+    """Refuse to be one of several processes that cannot find each other.
+
+    Raises:
+        ValueError: says which variable tells of how many processes, and what is missing.
+    """
+    missing = [name for name in MEETING if name not in os.environ]
+    if launched_ranks() > 1 and missing:
+        raise ValueError(f"{_told()}, but {', '.join(missing)} is not set: start it by torchrun or `accelerate launch`")
+
+
 def check_one_process() -> None:
     """Refuse to be one of several processes that a launcher started: each would do, and write, the same.
-
-    Asked of the environment, for a process group that would tell is opened only later.
 
     Raises:
         ValueError: says which variable tells of how many processes.
     """
-    for name in WORLD_SIZES:
-        count = os.environ.get(name, "")
-        if count.isdecimal() and int(count) > 1:
-            raise ValueError(
-                f"{name}={count}: this runs in one process; start it without torchrun, `accelerate launch` or mpirun"
-            )
+    if launched_ranks() > 1:
+        raise ValueError(
+            f"{_told()}: this runs in one process; start it without torchrun, `accelerate launch` or mpirun"
+        )
+
+
+def _told() -> str:
+    return next(f"{n}={os.environ[n]}" for n in WORLD_SIZES if os.environ.get(n, "") == str(launched_ranks()))

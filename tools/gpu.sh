@@ -27,7 +27,7 @@ for_at_most() { # seconds, log, command …
 "$PYTHON" -c 'import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())' |
     tee "$OUT/tests.log"
 for_at_most 120 tests.log "$PYTHON" -m pytest -q -p no:cacheprovider -k "$DEVICE_TESTS" tests/cosent_lib
-for_at_most 60 speed.log "$PYTHON" tools/speed.py
+for_at_most 60 speed.log "$PYTHON" -m cosent_book speed --only loss --output "$OUT/speed.json"
 for suite in $SUITES; do
     for_at_most "$BUDGET" runs.log "$PYTHON" -m cosent_book benchmark "$suite" --no-progress
     cp cosent_book/results/"$suite".jsonl "$OUT"/ 2>/dev/null

@@ -15,4 +15,4 @@ for part in (data, train, evaluate, encode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command of ``cosent`` and return its exit code; see `cosent_lib.cli.run.run`."""
-    return run(app, "cosent", arguments)
+    return run(app, "cosent", arguments, several=("train",))

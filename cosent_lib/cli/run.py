@@ -8,10 +8,10 @@ from typing import Any
 import typer
 
 from cosent_lib.cli.options import Interrupted
-from cosent_lib.errors import CosentError, check_one_process
+from cosent_lib.errors import CosentError, check_launch, check_one_process, own_rank
 
 
-def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
+def run(app: typer.Typer, name: str, arguments: list[str] | None = None, several: tuple[str, ...] = ()) -> int:
     """Run one command and return its exit code: 0, 2 for a user's mistake, 130 for an interrupt.
 
     A mistake is one line on stderr; ``--debug``, wherever it stands, shows the traceback instead.
@@ -20,13 +20,15 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
         app: the commands.
         name: what the user typed to get here, for help pages.
         arguments: without the program's name; those of this process unless given.
+        several: commands that several processes of a launcher may carry out together; rank 0 speaks for all of them,
+            others only of errors.
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     words = [word for word in given if word != "--debug"]
     kept = "what was finished before is saved, the running part is not"
     try:
-        check_one_process()
+        (check_launch if words[:1] and words[0] in several else check_one_process)()
         with warnings.catch_warnings():
             warnings.showwarning = _once_in_one_line()
             code = app(words, prog_name=name, standalone_mode=False)
@@ -40,9 +42,10 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # no command given: its message is the help page
             typer.echo(error.format_message(), err=True)  # type: ignore[attr-defined]
             return 2
-        typer.echo(f"error: {_message(error)}", err=True)
+        rank = f"rank {own_rank()}: " if own_rank() else ""
+        typer.echo(f"error: {rank}{_message(error)}", err=True)
         return 2
-    if code == 130:
+    if code == 130 and own_rank() == 0:
         typer.echo(f"interrupted: {kept}", err=True)
     return code if isinstance(code, int) else 0
 
@@ -83,7 +86,7 @@ def _once_in_one_line() -> Callable[..., None]:
     said = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if (line := " ".join(str(message).split())) not in said:
+        if (line := " ".join(str(message).split())) not in said and own_rank() == 0:
             said.add(line)
             typer.echo(f"warning: {line}", err=True)
 

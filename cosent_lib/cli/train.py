@@ -114,9 +114,12 @@ def train(
 
     How long, and with which λ, is chosen where it is not given; the first line says what was chosen and why.
 
+    Started by torchrun or accelerate launch as several processes, it is one run whose batch is that many times larger.
+
     Ctrl-C saves where it is; the same command and --resume goes on from there as if it had never been stopped. After a
     crash it goes on from the last checkpoint. The checkpoints are removed when the run is finished.
     """
+    from cosent_lib.errors import own_rank
     from cosent_lib.runs.perform import check_settings, load_splits, perform
     from cosent_lib.runs.run import Run
     from cosent_lib.training.checkpoints import latest_checkpoint, remove_checkpoints
@@ -143,9 +146,13 @@ def train(
         places["splits"] = load_splits(run)
         _warn_of_shared(places["splits"])
         run, chosen = with_defaults(run, places["splits"], progress)
-        if chosen:
+        first = own_rank() == 0
+        if chosen and first:
             typer.echo(f"chosen: {chosen}")
-        _finish(output, saving, *perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places))
+        done = perform(run, progress=progress and first, checkpoint_steps=checkpoint_steps, **places)
+        if not first:  # of several processes
+            return
+        _finish(output, saving, *done)
     except KeyboardInterrupt:
         place = latest_checkpoint(saving)
         how = f"saved in {place}; go on with the same command and --resume" if place else "before anything was saved"

@@ -11,6 +11,7 @@ from cosent_lib.texts import check_text, fault_of
 # a datasets.Dataset, a pandas DataFrame or a mapping, with the columns sentence1, sentence2, score
 Pairs: TypeAlias = Any
 COLUMNS = ("sentence1", "sentence2", "score")
+QUERY = "query"  # a column that pairs may have besides: only pairs of one query are compared
 Columns: TypeAlias = dict[str, list[Any]]  # pairs as plain lists, while they are made
 
 
@@ -52,6 +53,24 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
             if fault_of(name, text):
                 check_text(f"{what}: {name} of row {row}", text)
     return PairColumns(first, second, labels)
+
+
+def query_column(pairs: Pairs, what: str = "pairs") -> NDArray[np.int64] | None:
+    """The number of each pair's query, int64 ``[n]``, from the column ``query``; None where there is none.
+
+    Raises:
+        ValueError: a query is missing (None, NaN or empty): such a pair belongs to none.
+    """
+    names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
+    if QUERY not in names:
+        return None
+    numbers: dict[Any, int] = {}
+    found = []
+    for row, query in enumerate(pairs[QUERY][:]):
+        if query is None or query != query or query == "":
+            raise ValueError(f"{what}: query of row {row} is {query!r}; expected what names its query, for every pair")
+        found.append(numbers.setdefault(query, len(numbers)))
+    return np.array(found, dtype=np.int64)
 
 
 def _labels(values: Sequence[Any], what: str) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from cosent_lib.data.columns import COLUMNS, Columns
+from cosent_lib.data.columns import COLUMNS, QUERY, Columns
 from cosent_lib.errors import CosentError
 from cosent_lib.texts import fault_of, shown
 
@@ -78,8 +78,8 @@ class Checker:
         self.columns: Columns = {name: [] for name in COLUMNS}
         self.bad: list[MalformedRow] = []
 
-    def add(self, line: int, sentence1: object, sentence2: object, score: object) -> None:
-        """Check one row and keep it.
+    def add(self, line: int, sentence1: object, sentence2: object, score: object, query: str | None = None) -> None:
+        """Check one row and keep it, with what names its query where rows have one.
 
         Raises:
             MalformedRow: the row is malformed and ``on_error`` is ``raise``.
@@ -89,11 +89,15 @@ class Checker:
                 if fault := fault_of(name, text):
                     raise _Problem(fault[0], text, fault[1])
             value = _scaled(score, *self.score_range)
+            if query is not None and not query.strip():
+                raise _Problem("query is empty", query, "what names the row's query")
         except _Problem as problem:
             self.reject(line, *problem.args)
             return
         for name, item in zip(COLUMNS, (sentence1, sentence2, value), strict=True):
             self.columns[name].append(item)
+        if query is not None:
+            self.columns.setdefault(QUERY, []).append(query)
 
     def reject(self, line: int, problem: str, value: object, expected: str) -> None:
         """Raise for a malformed row, or remember it."""
@@ -162,12 +166,13 @@ def check_file(
         _, first = next(rows)
         names = [name.strip() for name in first]
     a, b, c = _positions(path, names)
+    query = names.index(QUERY) if QUERY in names else None
     checker = Checker(str(path), score_range, on_error, advice)
     for line, fields in rows:
         if wrong := next(filter(None, map(undecoded, fields)), None):
             checker.reject(line, "bytes that are not UTF-8", wrong, "text encoded as UTF-8")
         elif len(fields) == len(names):
-            checker.add(line, fields[a], fields[b], fields[c])
+            checker.add(line, fields[a], fields[b], fields[c], None if query is None else fields[query])
         else:
             whole = ("," if kind_of(path) == ".csv" else "\t").join(fields)
             expected = f"{len(names)} ({', '.join(names)})"
@@ -247,12 +252,12 @@ def _csv_rows(path: Path) -> Iterator[Row]:
 
 
 def _positions(path: Path, names: list[str]) -> tuple[int, int, int]:
-    """Where sentence1, sentence2 and the score stand; other columns are allowed and ignored."""
+    """Where sentence1, sentence2 and the score stand; others than these and ``query`` are allowed and ignored."""
     wanted = ["sentence1", "sentence2", "score" if "score" in names else "label"]
     problem = ""
     if "score" in names and "label" in names:
         problem = "columns score and label both exist, so which one to use is ambiguous; keep one"
-    elif repeated := sorted({name for name in names if name in wanted and names.count(name) > 1}):
+    elif repeated := sorted({name for name in names if name in (*wanted, QUERY) and names.count(name) > 1}):
         problem = f"column {repeated[0]} occurs more than once"
     elif missing := [name for name in wanted if name not in names]:
         missing = ["score (or label)" if name == "label" else name for name in missing]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosent_lib.data import corpus
+from cosent_lib.data.columns import COLUMNS, QUERY
 from cosent_lib.data.files import RANGE_ADVICE, Checker, OnError, check_file
 from cosent_lib.data.hub import from_hub
 from cosent_lib.data.tasks import FULL, TASKS, VARIABLE, DataUnavailable, Task
@@ -46,7 +47,8 @@ def load_pairs(
         on_error: ``raise`` at a malformed row, or ``skip`` such rows with a `SkippedRowsWarning`.
 
     Returns:
-        Columns ``sentence1``, ``sentence2`` and ``score``, a float in [0, 1]; `origin` says where they come from.
+        Columns ``sentence1``, ``sentence2`` and ``score``, a float in [0, 1], and ``query`` where a file has one:
+        only pairs of one query are then compared in training. `origin` says where they come from.
 
     Raises:
         DataUnavailable: the data are not there.
@@ -73,9 +75,10 @@ def load_pairs(
         checker, where = _from_source(known, split, _resolved_source(known, source), on_error)
     from datasets import Dataset, DatasetInfo, Features, Value
 
-    features = Features({"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")})
+    columns = checker.finish()
+    features = Features({name: Value("float64" if name == "score" else "string") for name in columns})
     info = DatasetInfo(description=where, features=features)
-    return Dataset.from_dict(checker.finish(), features=features, info=info)
+    return Dataset.from_dict(columns, features=features, info=info)
 
 
 def split_names(task: str) -> tuple[str, ...]:
@@ -112,7 +115,8 @@ def check_own(place: str, score_range: tuple[float, float] | None = None) -> dic
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 over all rows in order: the same for the same texts and scaled scores, however loaded."""
     digest, columns = hashlib.sha256(), dataset.with_format(None)[:]
-    for row in zip(columns["sentence1"], columns["sentence2"], columns["score"], strict=True):
+    names = [name for name in (*COLUMNS, QUERY) if name in columns]
+    for row in zip(*(columns[name] for name in names), strict=True):
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return digest.hexdigest()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cosent_lib.ranking.rank_loss import compute_dtype
+from cosent_lib.ranking.reference import any_demand
 
 
 def unit(x: Tensor) -> Tensor:
@@ -37,8 +38,14 @@ class PairLoss(nn.Module):
     """Whether labels are targets, which must lie in [0, 1], and not merely an order."""
     needs_texts: bool = False
     """Whether it matters which texts of a batch are equal."""
+    by_segment: bool = False
+    """Whether it can compare within segments only."""
+    exchanges: bool = False
+    """Whether its ``group`` makes it the loss of all ranks' batches; :func:`cosent_lib.train` joins those of others."""
 
-    def forward(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None = None) -> Tensor:
+    def forward(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
@@ -48,9 +55,12 @@ class PairLoss(nn.Module):
             texts: integers ``[batch, 2]``, equal where the texts are equal, for a loss that needs to know (others pass
                 them over). Without them texts count as equal where their vectors are, to the last bit; dropout hides
                 that, so :func:`cosent_lib.train` hands them over.
+            segments: whole numbers ``[batch]``, equal for the pairs that are to be compared with each other, those of
+                one query, say; for a loss whose ``by_segment`` is true. A loss that compares no pairs passes them over.
 
         Raises:
-            ValueError: for shapes that do not fit, or labels outside [0, 1] where targets are needed.
+            ValueError: for shapes that do not fit, labels outside [0, 1] where targets are needed, segments where all
+                pairs would be compared nonetheless.
         """
         if u.dim() != 2 or u.shape != v.shape:
             raise ValueError(f"u and v must both have shape [batch, dim], got {list(u.shape)} and {list(v.shape)}")
@@ -58,33 +68,46 @@ class PairLoss(nn.Module):
             raise ValueError(f"labels must have shape [{u.shape[0]}], one a pair, got {list(labels.shape)}")
         if self.needs_targets:
             _check_targets(labels)
+        if segments is not None:
+            self.check_segments()
         if not self.needs_texts:
-            return self.compare(u, v, labels, None)
+            return self.compare(u, v, labels, None, segments)
         if texts is None:
             texts = _equal_rows(torch.cat([u, v]).detach()).view(2, -1).T
         elif texts.shape != (len(u), 2) or texts.is_floating_point():
             kind = f"{str(texts.dtype).removeprefix('torch.')} {list(texts.shape)}"
             raise ValueError(f"texts must be integers of shape [{len(u)}, 2], two a pair, got {kind}")
-        return self.compare(u, v, labels, texts.to(u.device))
+        return self.compare(u, v, labels, texts.to(u.device), segments)
 
     lacking: str = "held only one label"
     """What a batch did that teaches nothing."""
 
-    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
-        """Return whether a batch carries any signal; ``labels`` and ``texts`` as for :meth:`forward`."""
-        return not self.needs_order or bool((labels != labels[0]).any())
+    def check_segments(self) -> None:
+        """Refuse segments where this loss would compare across them, with a ``ValueError``."""
+        if self.needs_order and not self.by_segment:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name} compares all pairs of a batch, not those of one query alone: cosent and angle can"
+            )
+
+    def teaches(self, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None) -> bool:
+        """Return whether a batch carries any signal; arguments as for :meth:`forward`."""
+        return not self.needs_order or any_demand(labels, segments)
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of checked inputs; what a subclass defines, unless it needs texts."""
         raise NotImplementedError
 
-    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None) -> Tensor:
-        """Return the loss of checked inputs; what a subclass that needs texts defines. ``texts`` are None otherwise."""
+    def compare(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of checked inputs; what a subclass that needs texts or segments defines."""
         return self.compute(u, v, labels)
 
     def options(self) -> dict[str, Any]:
         """The arguments of the constructor as they stand now (a learned scale as it came out)."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
+        names = [name for name in inspect.signature(type(self)).parameters if name != "group"]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def given(self) -> dict[str, Any]:
         """The arguments of the constructor as they were given (a learned scale as it began)."""
@@ -122,18 +145,27 @@ class SummedLoss(PairLoss):
         self.needs_order = all(part.needs_order for part in parts.values())
         self.needs_targets = any(part.needs_targets for part in parts.values())
         self.needs_texts = any(part.needs_texts for part in parts.values())
+        self.by_segment = any(part.by_segment for part in parts.values())
 
-    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
+    def check_segments(self) -> None:
+        """See :meth:`PairLoss.check_segments`; asked of every part."""
+        for part in self._parts().values():
+            part.check_segments()
+
+    def teaches(self, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None) -> bool:
         """See :meth:`PairLoss.teaches`: whether any part is taught something."""
-        return any(part.teaches(labels, texts) for part in self._parts().values())
+        return any(part.teaches(labels, texts, segments) for part in self._parts().values())
 
-    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None) -> Tensor:
+    def compare(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
+    ) -> Tensor:
         """See the class."""
-        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, texts)}
+        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, texts, segments)}
         if not taught:
             return (u.sum() + v.sum()) * 0
         values = {
-            name: part.compare(u, v, labels, texts if part.needs_texts else None) for name, part in taught.items()
+            name: part.compare(u, v, labels, texts if part.needs_texts else None, segments)
+            for name, part in taught.items()
         }
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 

@@ -37,13 +37,15 @@ class MultipleNegativesRankingLoss(ScaledLoss):
         self.equal_are_negatives = equal_are_negatives
         self.needs_texts = not equal_are_negatives
 
-    def teaches(self, labels: Tensor, texts: Tensor | None = None) -> bool:
+    def teaches(self, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None) -> bool:
         """See :meth:`PairLoss.teaches`: here, whether there is a positive pair that has a negative."""
         own = (labels >= 0.5).nonzero().flatten()
         known = None if texts is None or not self.needs_texts else _known_right(own, labels, texts)
         return own.numel() * (len(labels) - 1) > (0 if known is None else int(known.sum()))
 
-    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None) -> Tensor:
+    def compare(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
+    ) -> Tensor:
         """See the class."""
         own = (labels >= 0.5).nonzero().flatten()
         unit_u, unit_v = unit(u), unit(v)

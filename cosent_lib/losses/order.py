@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from cosent_lib.losses.base import PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
@@ -134,6 +135,10 @@ class CoSENTLoss(ScaledLoss):
         flat: leave the 1 out, log Σ instead of log(1 + Σ), so that the gradient does not fade however well a batch is
             ordered (the form of FlatNCE, Chen et al. 2021, arXiv 2107.01152). The value may be negative.
 
+        group: a ``torch.distributed`` process group, for a training loop of your own: the loss is that of all ranks'
+            batches together, see :func:`cosent_lib.rank_loss`, and DDP, which averages gradients over W ranks, needs it
+            multiplied by W. :func:`cosent_lib.train` sees to this by itself. Not with ``flat``.
+
     Raises:
         ValueError: for a scale or a margin outside its range.
 
@@ -141,24 +146,38 @@ class CoSENTLoss(ScaledLoss):
     """
 
     needs_order = True
+    by_segment = True
 
     def __init__(
-        self, scale: float | str = 20.0, margin: float = 0.0, learn_scale: bool = False, flat: bool = False
+        self,
+        scale: float | str = 20.0,
+        margin: float = 0.0,
+        learn_scale: bool = False,
+        flat: bool = False,
+        *,
+        group: ProcessGroup | None = None,
     ) -> None:
         super().__init__(scale, learn_scale, "cosent")
+        if flat and group is not None:
+            raise ValueError("flat is not computed across a process group: leave one of them out")
         if not (margin >= 0 and math.isfinite(margin)):
             raise ValueError(f"margin must be a finite number >= 0, got {margin}")
         self.margin, self.flat = margin, flat
-        self.is_rank_loss = not flat
+        self.is_rank_loss = self.exchanges = not flat
+        self.group = group
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+    def compare(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
+    ) -> Tensor:
         """See the class."""
         c = cosine(u, v)
         if self.margin:
             c = c - self.margin * labels.to(c.dtype)
+        if self.flat and segments is not None:
+            raise ValueError("flat is not computed query by query: leave it out, or the segments")
         if self.flat and self.teaches(labels):
             return self._log_sum(self.scaled(c).to(compute_dtype(c)), labels).to(c.dtype)
-        return rank_loss(self.scaled(c), labels)
+        return rank_loss(self.scaled(c), labels, segments=segments, group=self.group)
 
     def _log_sum(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return log Σ, from log(1 + Σ) as long as float64 has room for a Σ so small, else from the pairs."""
@@ -245,10 +264,15 @@ class AnglELoss(ScaledLoss):
 
     needs_order = True
     is_rank_loss = True
+    by_segment = exchanges = True
+    group: ProcessGroup | None = None
 
-    def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
+    def compare(
+        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
+    ) -> Tensor:
         """See the class."""
         if u.shape[1] % 2:
             raise ValueError(f"AnglELoss halves the vectors, so their length must be even, got {u.shape[1]}")
         (a, b), (c, d) = unit(u).chunk(2, -1), unit(v).chunk(2, -1)
-        return rank_loss(self.scaled((a * c + b * d + b * c - a * d).sum(-1).abs()), labels)
+        score = self.scaled((a * c + b * d + b * c - a * d).sum(-1).abs())
+        return rank_loss(score, labels, segments=segments, group=self.group)

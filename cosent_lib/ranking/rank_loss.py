@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from cosent_lib.ranking.distributed import gather_items
+from cosent_lib.ranking.distributed import across_ranks, ranks_of
 from cosent_lib.ranking.fast import SAFE_SPREAD, by_sums
-from cosent_lib.ranking.reference import by_log_sums
+from cosent_lib.ranking.reference import any_demand, by_log_sums
 
 
 class NoDemandedPairsWarning(UserWarning):
@@ -47,9 +47,10 @@ def rank_loss(
         segments: whole numbers, shape ``[n]``. Only items of the same segment are compared (answers to one question,
             say); the loss is the mean of the segments' losses, over those that demand something.
         group: a ``torch.distributed`` process group. The loss is then that of all processes' items together, the same
-            on every rank, and each rank's gradient is its part of the single-process gradient. A trainer that
-            averages gradients over W ranks (as DDP does) must multiply the loss by W. All ranks must call it; bad
-            values on one rank raise on all, a wrong shape or type only there.
+            on every rank, and each rank's gradient is its part of the single-process gradient; ranks may hold
+            different numbers of items, or none. With at most 16 levels ranks exchange 22 numbers, then 2L − 2 log-sums,
+            otherwise the items. A trainer that averages gradients over W ranks (as DDP does) must multiply the loss
+            by W. All ranks must call it, and what is wrong on one raises on all.
         validate: check values, and warn when no pair is demanded. ``False`` never synchronises with the device
             (but a ``group`` does, to exchange the items).
 
@@ -70,17 +71,22 @@ def rank_loss(
 
     Source: Chapters 3 and 8; Su 2022 (8847).
     """
-    if validate:
-        check_form(scores, labels, segments)
-    all_scores, all_labels, own = scores, labels.detach(), slice(None)
-    if group is not None:
-        all_scores, all_labels, segments, own = gather_items(scores, all_labels, segments, group)
-    if validate:
-        # After the exchange: every rank sees the same values, so all raise together and none is left waiting.
-        check_values(all_scores.detach(), all_labels, "rank_loss", segments)
+    labels = labels.detach()
+    if group is not None and ranks_of(group) > 1:
+        fault = _fault(scores, labels, segments) if validate else None
+        found = across_ranks(scores.detach(), labels, segments, group, fault, _value_and_gradient)
+        value, gradient, demanded = found
+        if validate and not demanded:
+            _warn_of_no_demand("rank_loss", "no labels differ on all ranks together", labels, stacklevel=3)
+    else:
+        group = None
+        if validate:
+            check_form(scores, labels, segments)
+            check_values(scores.detach(), labels, "rank_loss", segments)
+        value, gradient = _value_and_gradient(scores, labels, segments)
     if scores.requires_grad and torch.is_grad_enabled():
-        return _RankLoss.apply(scores, all_scores.detach(), all_labels, segments, own)[0]
-    return _value_and_gradient(all_scores, all_labels, segments)[0].to(_result_dtype(scores))
+        return _RankLoss.apply(scores, labels, segments, value, gradient, group is None)
+    return value.to(_result_dtype(scores))
 
 
 def count_demanded_pairs(labels: Tensor) -> int:
@@ -145,26 +151,23 @@ class _RankLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        scores: Tensor, all_scores: Tensor, labels: Tensor, segments: Tensor | None, own: slice
-    ) -> tuple[Tensor, Tensor]:
-        value, gradient = _value_and_gradient(all_scores, labels, segments)
-        return value.to(_result_dtype(scores)), gradient[own]
+        scores: Tensor, labels: Tensor, segments: Tensor | None, value: Tensor, gradient: Tensor, is_whole: bool
+    ) -> Tensor:
+        return value.to(_result_dtype(scores), copy=True)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        scores, _, labels, segments, own = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.is_whole_batch = own == slice(None)
-        ctx.save_for_backward(scores, labels, segments, output[1])
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        scores, labels, segments, _, gradient, ctx.is_whole_batch = inputs
+        ctx.save_for_backward(scores, labels, segments, gradient)
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, segments, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: somebody is going to differentiate the gradient
             if not ctx.is_whole_batch:
                 raise NotImplementedError("rank_loss has no second derivatives across a process group")
             gradient = by_log_sums(scores.to(compute_dtype(scores)), labels, segments)[1]
-        return (grad_loss * gradient).to(scores.dtype), None, None, None, None
+        return (grad_loss * gradient).to(scores.dtype), None, None, None, None, None
 
 
 def _value_and_gradient(scores: Tensor, labels: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -224,12 +227,16 @@ def check_values(scores: Tensor, labels: Tensor, loss: str, segments: Tensor | N
     """Refuse values that are not finite; warn the caller of the loss where the labels demand no order."""
     if labels.numel() < 2:
         what = "there are fewer than two items"
-    elif segments is None and bool((labels == labels[0]).all()):
-        what = "all labels are equal"
-    elif segments is not None and not _any_demand(labels, segments):
-        what = "all labels are equal within each segment"
-    else:
+    elif any_demand(labels, segments):
         what = None
+    else:
+        what = "all labels are equal" if segments is None else "all labels are equal within each segment"
+    _check_finite(scores, labels)
+    if what is not None:
+        _warn_of_no_demand(loss, what, labels, stacklevel=4)
+
+
+def _check_finite(scores: Tensor, labels: Tensor) -> None:
     for name, values in (("scores", scores), ("labels", labels)):
         # a sum is finite only where all of its terms are, and one number is read back; it may overflow though they are
         if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
@@ -238,17 +245,23 @@ def check_values(scores: Tensor, labels: Tensor, loss: str, segments: Tensor | N
                 f"{name} must be finite: {len(wrong)} of {values.numel()} are not, the first at index {wrong[0]} "
                 f"({values[wrong[0]].item()})"
             )
-    if what is not None:
-        warnings.warn(
-            f"{loss}: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
-            NoDemandedPairsWarning,
-            stacklevel=3,
-        )
 
 
-def _any_demand(labels: Tensor, segments: Tensor) -> bool:
-    """Whether a segment holds two different labels."""
-    order = labels.argsort()
-    order = order[segments[order].argsort(stable=True)]
-    y, part = labels[order], segments[order]
-    return bool(((part[1:] == part[:-1]) & (y[1:] != y[:-1])).any())
+def _fault(scores: Tensor, labels: Tensor, segments: Tensor | None) -> str | None:
+    """What is wrong with one rank's items, said rather than raised: the other ranks are to hear of it."""
+    try:
+        check_form(scores, labels, segments)
+        _check_finite(scores.detach(), labels)
+        if labels.dtype == torch.int64 and bool((labels.abs() > 2**53).any()):
+            raise ValueError("labels above 2**53 cannot be exchanged exactly: number the levels instead")
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _warn_of_no_demand(loss: str, what: str, labels: Tensor, stacklevel: int) -> None:
+    warnings.warn(
+        f"{loss}: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
+        NoDemandedPairsWarning,
+        stacklevel=stacklevel,
+    )

@@ -66,3 +66,13 @@ def _changes(values: Tensor) -> Tensor:
     change = torch.ones(values.numel(), dtype=torch.bool, device=values.device)
     change[1:] = values[1:] != values[:-1]
     return change
+
+
+def any_demand(labels: Tensor, segments: Tensor | None = None) -> bool:
+    """Whether two items (of one segment) have different labels; both ``[n]``."""
+    if segments is None:
+        return labels.numel() > 0 and bool((labels != labels[0]).any())
+    order = labels.argsort()
+    order = order[segments[order].argsort(stable=True)]
+    y, part = labels[order], segments[order]
+    return bool(((part[1:] == part[:-1]) & (y[1:] != y[:-1])).any())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosent_lib.errors import check_one_process
+from cosent_lib.errors import check_launch
 from cosent_lib.runs.outcome import make_record, resolved_settings
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run
@@ -55,7 +55,7 @@ def perform(
     from cosent_lib.losses.make import make_loss
     from cosent_lib.training.train import train
 
-    check_one_process()
+    check_launch()
     config = _training_config(run, progress, {"output_dir": output_dir, "checkpoint_steps": checkpoint_steps})
     check_settings(run)  # a mistake shows now, not after loading
     if (run.alter and splits is None) or (run.watch and watch is None):

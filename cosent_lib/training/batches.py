@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosent_lib.data.columns import Pairs, pair_columns
+from cosent_lib.data.columns import Pairs, pair_columns, query_column
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.texts import count_cut
 
@@ -25,6 +25,7 @@ class Batch(NamedTuple):
     first: list[list[int]]  # token ids of sentence1, B lists
     second: list[list[int]]
     labels: Tensor  # float32 [B], on the CPU
+    segments: Tensor | None = None  # int64 [B]: the number of each pair's query, where pairs have one
 
 
 class Batches:
@@ -33,6 +34,8 @@ class Batches:
     The order of epoch e comes from a generator seeded by (seed, e), so any step can be entered without replaying
     the ones before it, and all losses trained with one seed see the same batches. A step has ``per_step`` batches,
     fewer at the end of an epoch. ``kind`` is ``shuffled`` (the order, cut) or ``levels`` (`strata`, dealt out).
+    ``by_query``: pairs that have a column ``query`` are shuffled query by query, so that those of one stay together
+    (a batch's end may part them), and batches say whose each pair is.
     """
 
     def __init__(
@@ -43,8 +46,13 @@ class Batches:
         seed: int,
         per_step: int = 1,
         kind: str = "shuffled",
+        by_query: bool = False,
     ) -> None:
         first, second, labels = pair_columns(pairs, "train_pairs")
+        query = query_column(pairs, "train_pairs") if by_query else None
+        self.query = None if query is None else torch.from_numpy(query)
+        if self.query is not None and kind == "levels":
+            raise ValueError("batches='levels' deals pairs out by label, which parts those of a query: take 'shuffled'")
         index = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
         self.texts = list(index)
         tokens = encoder.tokenize(self.texts)
@@ -63,7 +71,7 @@ class Batches:
         self._count = math.ceil(len(first) / batch_size)  # of batches, an epoch
         self._epoch: tuple[int, list[list[int]]] = (-1, [])  # the one in hand: its number, the rows of its batches
         self.per_epoch = math.ceil(self._count / per_step)
-        self.digest = digest_of(first, second, labels)
+        self.digest = digest_of(first, second, labels, query)
 
     def at(self, step: int) -> list[Batch]:
         """The batches of ``step`` (from 1)."""
@@ -78,6 +86,7 @@ class Batches:
                 [self._first[row] for row in rows],
                 [self._second[row] for row in rows],
                 self.labels[rows],
+                None if self.query is None else self.query[rows],
             )
             for rows in self._epoch[1][position * self._per_step : (position + 1) * self._per_step]
         ]
@@ -92,6 +101,9 @@ class Batches:
         state = int(np.random.SeedSequence([self._seed, epoch]).generate_state(1, np.uint64)[0])
         generator = torch.Generator().manual_seed(state)
         order = torch.randperm(len(self._first), generator=generator)
+        if self.query is not None:
+            place = torch.randperm(int(self.query.max()) + 1, generator=generator)
+            order = order[place[self.query[order]].argsort(stable=True)]
         if self._strata is None:
             return [rows.tolist() for rows in order.split(self._batch_size)]
         order = order[self._strata[order].argsort(stable=True)]  # stratum by stratum, at random within each …
@@ -122,10 +134,14 @@ def strata(labels: NDArray[np.float64], batch_size: int) -> NDArray[np.int64]:
     return (level - largest) % (level.max() + 1)
 
 
-def digest_of(first: list[str], second: list[str], labels: NDArray[np.float64]) -> str:
+def digest_of(
+    first: list[str], second: list[str], labels: NDArray[np.float64], query: NDArray[np.int64] | None = None
+) -> str:
     """SHA-256 of the columns of a set of pairs, by which a checkpoint knows its data again."""
     digest = hashlib.sha256(labels.tobytes())
     for text in (*first, *second):
         written = text.encode("utf-8", "surrogatepass")
         digest.update(b"%d:%b" % (len(written), written))  # its length first: no two lists of texts give one digest
+    if query is not None:
+        digest.update(query.tobytes())
     return digest.hexdigest()

@@ -67,14 +67,16 @@ def save_checkpoint(
     objective: nn.Module,
     best: dict[str, Tensor] | None,
     accelerator: Accelerator,
+    random: list[tuple[Tensor, Tensor | None]],
 ) -> Path:
-    """Write ``folder/checkpoint-STEP``, then remove earlier ones; return it."""
+    """Write ``folder/checkpoint-STEP``, then remove earlier ones; return it. ``random``: each rank's `random_state`."""
     target = folder / f"checkpoint-{progress.step:08d}"
     states: dict[str, Any] = {
         "optimizers": [optimizer.optimizer.state_dict() for optimizer in accelerator._optimizers],
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-        "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state() if accelerator.device.type == "cuda" else None,
+        "random": random[0][0],
+        "cuda_random": random[0][1],
+        "random_of_others": random[1:],
     }
     state = {"format_version": FORMAT_VERSION, "settings": settings, "progress": asdict(progress)}
     with replacing_folder(target) as part:
@@ -136,7 +138,7 @@ def read_progress(folder: str | Path, settings: dict[str, Any]) -> tuple[Path, P
 
 
 def restore(
-    checkpoint: Path, progress: Progress, objective: nn.Module, accelerator: Accelerator
+    checkpoint: Path, progress: Progress, objective: nn.Module, accelerator: Accelerator, rank: int = 0
 ) -> dict[str, Tensor] | None:
     """Put parameters, optimisers and random states back; return the best parameters, if ``progress`` tells of any.
 
@@ -153,7 +155,13 @@ def restore(
         raise ValueError(f"checkpoint {checkpoint} cannot be used: {error}") from error
     if accelerator.scaler and states["scaler"]:
         accelerator.scaler.load_state_dict(states["scaler"])
-    torch.set_rng_state(states["random"])
-    if accelerator.device.type == "cuda" and states["cuda_random"] is not None:
-        torch.cuda.set_rng_state(states["cuda_random"])
+    own = [(states["random"], states["cuda_random"]), *states.get("random_of_others", [])][rank]
+    torch.set_rng_state(own[0])
+    if accelerator.device.type == "cuda" and own[1] is not None:
+        torch.cuda.set_rng_state(own[1])
     return best_parameters
+
+
+def random_state(accelerator: Accelerator) -> tuple[Tensor, Tensor | None]:
+    """The states of torch's generators: of the CPU, and of the GPU that is trained on."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state() if accelerator.device.type == "cuda" else None

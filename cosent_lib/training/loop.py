@@ -2,12 +2,12 @@
 
 import math
 import time
+from collections.abc import Callable
 from operator import mul
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -20,6 +20,7 @@ from cosent_lib.training.checkpoints import (
     Progress,
     latest_checkpoint,
     parameters_of,
+    random_state,
     read_progress,
     restore,
     save_checkpoint,
@@ -33,6 +34,7 @@ from cosent_lib.training.errors import (
     non_finite_parameter,
     overflow_cause,
 )
+from cosent_lib.training.ranks import Ranks
 from cosent_lib.training.setup import (
     Objective,
     TrainingConfig,
@@ -58,29 +60,33 @@ class Loop:
         validation: Pairs | None,
         accelerator: Accelerator,
         watch: Watch | None,
+        ranks: Ranks,
     ) -> None:
-        self.teaches = getattr(loss, "teaches", lambda labels, *texts: True)
+        self.ranks = ranks
+        self.teaches = getattr(loss, "teaches", lambda labels, **said: True)
         self.is_rank_loss = getattr(loss, "is_rank_loss", False)
         self.validation = Validation(config, loss, validation)
         self.config, self.accelerator, self.watch = config, accelerator, watch
-        cutting = (config.batch_size, config.seed, config.accumulation_steps, config.batches)
-        self.batches = Batches(encoder, train_pairs, *cutting)
+        cutting = (config.batch_size * ranks.count, config.seed, config.accumulation_steps, config.batches)
+        by_query = getattr(loss, "needs_order", False) or getattr(loss, "by_segment", False)
+        self.batches = Batches(encoder, train_pairs, *cutting, by_query)
+        if self.batches.query is not None:
+            getattr(loss, "check_segments", lambda: None)()
         self.total = config.max_steps or config.epochs * self.batches.per_epoch
-        self.objective = Objective(encoder, loss).to(accelerator.device)
+        self.objective = Objective(encoder, loss, ranks).to(accelerator.device)
+        ranks.start_alike(self.objective)
         self.optimizers = [accelerator.prepare(o) for o in make_optimizers(self.objective, config)]
         self.prepared = accelerator.prepare(self.objective)
-        self.dense = [
-            parameter
-            for optimizer in self.optimizers
-            if not isinstance(optimizer.optimizer, torch.optim.SparseAdam)
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        ]
+        self.dense, self.sparse = (
+            [parameter for group in self.groups if group["sparse"] == kind for parameter in group["params"]]
+            for kind in (False, True)
+        )
         self.progress, self.best_parameters = Progress(), None
         self.carried_out = carried_out(config, accelerator, self.groups, loss)
         self.settings = settings_of(config, encoder, loss) | {
             "train_pairs": self.batches.digest,
             "validation": self.validation.digest,
+            **({"processes": ranks.count} if ranks.count > 1 else {}),
         }
 
     best_parameters: dict[str, Tensor] | None
@@ -94,16 +100,23 @@ class Loop:
         """Take up a checkpoint, or make sure that none would be overwritten."""
         if resume_from is not None:
             checkpoint, self.progress = read_progress(resume_from, self.settings)
-            self.best_parameters = restore(checkpoint, self.progress, self.objective, self.accelerator)
-        elif self.saved() is not None:
+            self.best_parameters = restore(checkpoint, self.progress, self.objective, self.accelerator, self.ranks.rank)
+        elif self.ranks.any(self.saved() is not None):
             folder = str(self.config.output_dir)
             raise ValueError(f"output_dir holds a run already: go on with resume_from={folder!r}, or empty it")
+        self.ranks.agree(self.settings | {"step of its checkpoint": self.progress.step})
 
     def run(self) -> None:
         """Every step of the run."""
         begun, earlier = time.perf_counter(), self.progress.seconds
         done = self.progress.step
-        bar = tqdm(total=self.total, initial=done, desc="train", unit="step", disable=not self.config.progress)
+        bar = tqdm(
+            total=self.total,
+            initial=done,
+            desc="train",
+            unit="step",
+            disable=not (self.config.progress and self.ranks.is_first),
+        )
         self.prepared.train()
         with StopBetweenSteps() as stop, bar:
             if done == 0:
@@ -115,6 +128,7 @@ class Loop:
                 batches = self.batches.at(step)
                 self.set_learning_rates(step)
                 values = self.backward(batches)
+                self.ranks.add_gradients(self.dense, self.sparse)
                 if self.dense and self.config.max_grad_norm is not None:
                     self.accelerator.clip_grad_norm_(self.dense, self.config.max_grad_norm)
                 for optimizer in self.optimizers:
@@ -124,11 +138,10 @@ class Loop:
                 if self.due(self.config.evaluation_steps, step):
                     self.validate(batches[-1])
                 self.progress.seconds = earlier + time.perf_counter() - begun
-                if self.config.output_dir is not None and (
-                    stop.requested or self.due(self.config.checkpoint_steps, step)
-                ):
+                stopped = self.ranks.any(stop.requested)
+                if self.config.output_dir is not None and (stopped or self.due(self.config.checkpoint_steps, step)):
                     self.save()
-                if stop.requested:
+                if stopped:
                     self.keep_best()
                     raise TrainingInterrupted(self.result(), self.saved())
                 bar.update()
@@ -139,8 +152,8 @@ class Loop:
     def look_ahead(self) -> None:
         """What is known of validation before the first step."""
         try:
-            self.validation.look_ahead(self.objective.encoder)
-            self.validation.suggest_scales(self.objective.encoder)
+            self.ranks.on_first(lambda: self.validation.look_ahead(self.objective.encoder))
+            self.scales(lambda: self.validation.suggest_scales(self.objective.encoder))
         except (MemoryError, RuntimeError) as error:
             error.add_note("while validating before the first step")
             raise
@@ -169,6 +182,13 @@ class Loop:
             value = self.loss_of(batch)
             self.accelerator.backward(value * share)
             values.append(value.item())
+        if self.ranks.count > 1 and not self.objective.exchanges:
+            shared = {id(parameter) for parameter in self.objective.encoder.parameters()}
+            for (
+                parameter
+            ) in self.objective.loss.parameters():  # each rank has the whole gradient: their sum is to be it
+                if parameter.grad is not None and id(parameter) not in shared:
+                    parameter.grad /= self.ranks.count
         return values
 
     def loss_of(self, batch: Batch) -> Tensor:
@@ -194,13 +214,13 @@ class Loop:
         """Add a step to the history."""
         self.progress.step, epoch = batches[0].step, batches[0].epoch
         bounds = []
-        if self.is_rank_loss:
+        if self.is_rank_loss and batches[0].segments is None:
             bounds = [inversion_bound(value, batch.labels) for value, batch in zip(values, batches, strict=True)]
         bound = fmean(defined) if (defined := [each for each in bounds if not math.isnan(each)]) else math.nan
         value = sum(map(mul, shares(batches), values))
         self.progress.history.append([self.progress.step, epoch, value, bound, self.groups[0]["lr"]])
         self.progress.batches_without_order += sum(
-            not self.teaches(batch.labels, *self.objective.texts_of(batch)) for batch in batches
+            not self.teaches(batch.labels, **self.objective.said_of(batch)) for batch in batches
         )
 
     def validate(self, batch: Batch) -> None:
@@ -221,18 +241,30 @@ class Loop:
         """Watch; with validation pairs, evaluate and keep the parameters if they are the best."""
         watched = self.watched(batch.step)
         if self.validation.pairs is not None:
-            metrics, cosines = self.validation.evaluate(self.objective.encoder)
+            metrics, cosines = self.ranks.on_first(lambda: self.validation.evaluate(self.objective.encoder))
             best, metric = self.progress.best_metrics, self.config.selection_metric
             if not best or metrics[metric] > best[metric]:
                 self.progress.best_step, self.progress.best_metrics = batch.step, metrics
                 self.best_parameters = parameters_of(self.objective)
-            self.validation.follow_scales(cosines, batch.step)
+            self.scales(lambda: self.validation.follow_scales(cosines, batch.step))
             self.progress.evaluations.append({"step": batch.step, "epoch": batch.epoch, **metrics})
         self.progress.watched += watched
 
     def watched(self, step: int) -> list[dict[str, float | None]]:
         """The row of what is watched, if anything is."""
-        return [watched_row(self.watch, self.objective, step)] if self.watch is not None else []
+        if (watch := self.watch) is None:
+            return []
+        return [self.ranks.on_first(lambda: watched_row(watch, self.objective, step))]
+
+    def scales(self, fit: Callable[[], None]) -> None:
+        """Have rank 0 compute the scales that follow a rule, and all ranks take them."""
+
+        def fitted() -> list[float]:
+            fit()
+            return [part.scale for part in self.validation.ruled]
+
+        for part, scale in zip(self.validation.ruled, self.ranks.on_first(fitted), strict=True):
+            part.scale = scale
 
     def unjudged(self) -> bool:
         """Whether the run was stopped by an error in the validation that was due after its last step."""
@@ -244,9 +276,9 @@ class Loop:
     def save(self) -> Path:
         """Write a checkpoint; return its folder."""
         folder = Path(self.config.output_dir)  # type: ignore[arg-type]  # asked only where it is set
-        return save_checkpoint(
-            folder, self.settings, self.progress, self.objective, self.best_parameters, self.accelerator
-        )
+        random = self.ranks.gathered(random_state(self.accelerator))
+        run = (self.settings, self.progress, self.objective, self.best_parameters, self.accelerator, random)
+        return self.ranks.on_first(lambda: save_checkpoint(folder, *run))
 
     def saved(self) -> Path | None:
         """The last checkpoint, if there is one."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.errors import WORLD_SIZES, check_number
 from cosent_lib.training.batches import BATCHES, Batch
+from cosent_lib.training.ranks import Ranks
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # ours: Accelerate's
@@ -35,7 +36,7 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training pairs. Not used when ``max_steps`` is given.
         max_steps: number of updates instead; the pairs are gone through as often as that takes.
-        batch_size: pairs in a batch. The last batch of an epoch may be smaller.
+        batch_size: pairs in a batch; of several ranks, on each. The last batch of an epoch may be smaller.
         batches: ``shuffled``, or ``levels``: each batch has its share of every label level (of the quantiles of the
             labels, where there are many), so that there is an order to learn from even where positives are rare.
         accumulation_steps: batches whose gradients are added up to one step, each by its share of the pairs. For a
@@ -159,22 +160,42 @@ class TrainingResult:
 class Objective(nn.Module):
     """Encoder and loss as the one module whose forward is a training step's loss; this is what Accelerate wraps."""
 
-    def __init__(self, encoder: SentenceEncoder, loss: nn.Module) -> None:
+    def __init__(self, encoder: SentenceEncoder, loss: nn.Module, ranks: Ranks | None = None) -> None:
         super().__init__()
-        self.encoder, self.loss = encoder, loss
+        self.encoder, self.loss, self.ranks = encoder, loss, ranks or Ranks()
+        self.exchanges = getattr(loss, "exchanges", False)
 
     def forward(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The loss, a scalar; both columns go through the encoder in one call. ``labels`` are on its device."""
-        u, v = self.encoder.embed([*batch.first, *batch.second]).split(len(batch.first))
-        return self.loss(u, v, labels, *self.texts_of(batch))
+        """The loss of the whole batch, a scalar; both columns go through the encoder in one call.
 
-    def texts_of(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Which texts of a batch are equal, for a loss that needs to know: nothing, or integers ``[B, 2]``."""
-        if not getattr(self.loss, "needs_texts", False):
-            return ()
-        number: dict[tuple[int, ...], int] = {}  # equal to the encoder are texts whose tokens are
-        texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in (batch.first, batch.second)]
-        return (torch.tensor(texts).T,)
+        ``labels`` are on its device. Of several ranks each embeds its part; a loss that can then exchanges what it
+        needs, for any other the vectors of all are put together.
+        """
+        own = self.ranks.part(len(batch.rows))
+        first, second = batch.first[own], batch.second[own]
+        said = {name: value.to(labels.device) for name, value in self.said_of(batch).items()}
+        if first:
+            u, v = self.encoder.embed([*first, *second]).split(len(first))
+        else:  # of a last batch with fewer pairs than ranks; the text is one that another rank embeds
+            u = v = self.encoder.embed(batch.first[:1])[:0]
+        if self.ranks.count > 1 and self.exchanges:
+            labels, said = labels[own], {name: value[own] for name, value in said.items()}
+        elif self.ranks.count > 1:
+            u, v = self.ranks.joined(torch.stack([u, v]), len(batch.rows))
+        return self.loss(u, v, labels, **said)
+
+    def said_of(self, batch: Batch) -> dict[str, Tensor]:
+        """What a loss is told of a batch besides labels: the pairs' queries, where it compares within them.
+
+        And, where it needs to know which texts are equal, integers ``[B, 2]``.
+        """
+        said = {} if batch.segments is None else {"segments": batch.segments}
+        if getattr(self.loss, "needs_texts", False):
+            number: dict[tuple[int, ...], int] = {}  # equal to the encoder are texts whose tokens are
+            both = (batch.first, batch.second)
+            texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in both]
+            said["texts"] = torch.tensor(texts).T
+        return said
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

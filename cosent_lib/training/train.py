@@ -13,7 +13,6 @@ from torch import nn
 from cosent_lib.data.columns import Pairs
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.threads import suited_threads
-from cosent_lib.errors import check_one_process
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning
 from cosent_lib.training.errors import OutOfMemory, is_out_of_memory
 from cosent_lib.training.loop import Loop
@@ -23,6 +22,7 @@ from cosent_lib.training.notices import (
     warn_of_cut_texts,
     warn_of_merged_levels,
 )
+from cosent_lib.training.ranks import RankLost, is_lost, lost_words, ranks_of_run
 from cosent_lib.training.setup import TrainingConfig, TrainingResult, Watch, make_accelerator
 
 
@@ -42,12 +42,17 @@ def train(
     is a function of its arguments: on the CPU the same call gives the same bits. Random numbers are seeded inside, and
     torch's global generators are afterwards what they were.
 
+    Called by each of W processes that torchrun or ``accelerate launch`` started, with the same arguments, it is the run
+    of one process with W times the batch: the same losses and steps, every loss that of the whole batch (dropout draws
+    anew on each). Rank 0 alone validates, watches, shows progress and writes; all return the same.
+
     Args:
         encoder: texts → vectors; its ``tokenize``, ``embed``, ``parameter_groups`` and ``encode`` are used.
         loss: ``forward(u, v, labels)`` → scalar, with u, v ``[B, dim]`` and labels ``[B]`` in [0, 1]; see
             ``cosent_lib.losses``. Its attributes ``needs_order`` and ``is_rank_loss`` count as False if absent,
             its ``teaches(labels)`` as True.
-        train_pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1].
+        train_pairs: columns ``sentence1``, ``sentence2``, ``score`` in [0, 1]. With a column ``query`` a loss of order
+            compares only pairs of one query, and batches keep these together.
         config: the settings.
         validation: pairs of the same form, on which the best step is chosen.
         resume_from: a checkpoint, or an ``output_dir`` that holds one, of a run with the same settings and pairs. It is
@@ -61,9 +66,9 @@ def train(
             are all equal, an ``output_dir`` that holds another run, a checkpoint that cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; says where and the likely cause.
         OutOfMemory: says what to change; the last checkpoint, if any, is left as it is.
+        RankLost: of several processes another one ended; the last checkpoint can be gone on with.
         TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
     """
-    check_one_process()
     for name, value, wanted in (
         ("encoder", encoder, nn.Module),
         ("loss", loss, nn.Module),
@@ -73,20 +78,28 @@ def train(
             raise TypeError(f"{name} must be {wanted.__name__}, not {type(value).__name__}: {value!r:.60}")
     if watch is not None and not callable(watch):
         raise TypeError(f"watch must be a function of encoder and loss, got {watch!r:.60}")
+    ranks = ranks_of_run(config.device)
     warn_of_accumulation(loss, config)
     accelerator = make_accelerator(config)
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
     try:
-        with suited_threads(encoder), torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
+        with (
+            ranks.exchanging(loss),
+            suited_threads(encoder),
+            torch.random.fork_rng(devices=cuda),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", NoDemandedPairsWarning)  # counted, and reported once at the end
-            torch.manual_seed(config.seed)
-            loop = Loop(encoder, loss, train_pairs, config, validation, accelerator, watch)
+            torch.manual_seed(ranks.seed(config.seed))
+            loop = Loop(encoder, loss, train_pairs, config, validation, accelerator, watch, ranks)
             warn_of_merged_levels(loss, loop.batches.labels)
             warn_of_cut_texts(encoder, loop.batches, loop.validation)
             loop.start(resume_from)
             try:
                 loop.run()
             except (MemoryError, RuntimeError) as error:
+                if ranks.count > 1 and is_lost(error):
+                    raise RankLost(lost_words(error, ranks, loop.saved())) from error
                 if is_out_of_memory(error):
                     raise OutOfMemory(error, loop.progress.step, encoder, config, loop.saved()) from error
                 raise

@@ -1,9 +1,12 @@
-"""Several processes of a launcher: refused, whatever the command, before a file is touched."""
+"""Several processes of a launcher: train is one run of them all, every other command is refused at once."""
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -31,15 +34,69 @@ def launched(processes: int, folder: Path, words: list[str]) -> tuple[int, str]:
 WORDS = ["train", "builtin", "--output", "run", "--max-steps", "3", "--no-progress", "--device", "cpu"]
 
 
-def test_torchrun_with_two_processes_is_refused_and_with_one_works(tmp_path: Path) -> None:
-    code, errors = launched(2, tmp_path, WORDS)
+def history(run: Path) -> list[float]:
+    """The losses of a run's record."""
+    return json.loads((run / "record.json").read_text())["history"]["loss"]
+
+
+def test_torchrun_with_two_processes_is_one_run_with_twice_the_batch(tmp_path: Path) -> None:
+    code, errors = launched(2, tmp_path, [*WORDS, "--batch-size", "32", "--checkpoint-steps", "2"])
+    assert code == 0, errors
+    assert "error" not in errors
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run"]
+    code, errors = launched(1, tmp_path, [word if word != "run" else "alone" for word in WORDS])
+    assert code == 0, errors
+    assert history(tmp_path / "run") == pytest.approx(history(tmp_path / "alone"), rel=1e-5)
+
+
+def test_torchrun_with_two_processes_is_refused_by_other_commands(tmp_path: Path) -> None:
+    code, errors = launched(2, tmp_path, ["data", "builtin"])
     assert code != 0
     # the launcher ends the other process as soon as one has ended
-    assert re.search(r"^error: WORLD_SIZE=2: this runs in one process; start it without torchrun", errors, re.M)
+    assert re.search(r"^error: (rank 1: )?WORLD_SIZE=2: this runs in one process; start it without", errors, re.M)
     assert list(tmp_path.iterdir()) == []
-    code, errors = launched(1, tmp_path, WORDS)
+
+
+def by_hand(folder: Path, words: list[str]) -> list[subprocess.Popen[str]]:
+    """Two ranks without a launcher that would end one when the other has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "cosent_lib", *words],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in "01"
+    ]
+
+
+def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    words = ["train", "builtin", "--output", "run", "--max-steps", "80", "--checkpoint-steps", "2", "--no-progress"]
+    words += ["--device", "cpu", "--batch-size", "8", "--scale", "20"]
+    ranks, limit = by_hand(tmp_path, words), time.monotonic() + 240
+    while not list(tmp_path.glob("run.checkpoints/checkpoint-*/state.json")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    ranks[1].kill()
+    _, errors = ranks[0].communicate(timeout=120)
+    ranks[1].communicate()
+    assert ranks[0].returncode == 2
+    assert re.search(r"^error: rank 0 of 2: another process of the run has ended or stopped; go on from", errors, re.M)
+    assert len(list(tmp_path.glob("run.checkpoints/checkpoint-*"))) == 1
+    again = by_hand(tmp_path, [*words, "--resume"])
+    said = [each.communicate(timeout=300) for each in again]
+    assert [each.returncode for each in again] == [0, 0], said
+    assert said[1][0] == ""  # rank 0 speaks for both
+    code, errors = launched(
+        1, tmp_path, ["alone" if word == "run" else "16" if word == "8" else word for word in words]
+    )
     assert code == 0, errors
-    assert (tmp_path / "run" / "encoder.json").is_file()
+    assert history(tmp_path / "run") == pytest.approx(history(tmp_path / "alone"), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])

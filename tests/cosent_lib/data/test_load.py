@@ -202,3 +202,16 @@ def test_fingerprint_after_selection_is_that_of_the_selected_rows():
     expected = datasets.Dataset.from_dict(pairs[3:9])
     assert fingerprint(pairs.select(range(3, 9))) == fingerprint(expected)
     assert fingerprint(pairs.shuffle(seed=1)) != fingerprint(pairs)
+
+
+def test_a_column_query_is_kept_and_part_of_what_the_data_are(tmp_path):
+    lines = ["query\tsentence1\tsentence2\tscore", "gym\ta\tb\t1", "gym\ta\tc\t0", "pool\td\te\t1"]
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "test.tsv").write_text("\n".join(line.partition("\t")[2] for line in lines) + "\n")
+    pairs, without = load_pairs(f"csv:{tmp_path}", "train"), load_pairs(f"csv:{tmp_path}", "test")
+    assert pairs["query"][:] == ["gym", "gym", "pool"]
+    assert without.column_names == ["sentence1", "sentence2", "score"]
+    assert fingerprint(pairs) != fingerprint(without)
+    (tmp_path / "train.tsv").write_text("\n".join([*lines, " \td\tf\t0"]) + "\n")
+    with pytest.raises(MalformedRow, match="line 5: query is empty"):
+        load_pairs(f"csv:{tmp_path}", "train")

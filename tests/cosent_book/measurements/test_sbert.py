@@ -4,8 +4,15 @@ import pytest
 import torch
 from datasets import Dataset
 
-from cosent_book.measurements.sbert import classifier_starts, difference_weights, start_difference_weights
+from cosent_book.measurements.sbert import (
+    SIGNED,
+    _classifier,
+    classifier_starts,
+    difference_weights,
+    start_difference_weights,
+)
 from cosent_lib.data.load import load_pairs
+from cosent_lib.encoders.load import load_encoder
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 
@@ -39,13 +46,13 @@ def test_a_classifier_without_the_difference_has_no_such_weights() -> None:
         start_difference_weights(SoftmaxLoss(4, features=("u*v",)), 1.0)
 
 
-@pytest.mark.parametrize("num_labels", [2, 6])
-def test_signs_can_be_changed_and_sizes_stay_as_drawn(num_labels: int) -> None:
-    loss = SoftmaxLoss(8, num_labels)
-    drawn = difference_weights(loss).clone()
+def test_signs_are_changed_and_sizes_stay_as_drawn() -> None:
+    encoder = load_encoder("static", ["a request", "another request"], dim=8, seed=0)
+    drawn = difference_weights(_classifier({"start": None}, 2, 3, encoder))
+    negative, positive = (difference_weights(_classifier(setting, 2, 3, encoder)) for setting in SIGNED)
     assert 0 < int((drawn > 0).sum()) < 8
-    start_difference_weights(loss, -drawn.abs())
-    assert torch.allclose(difference_weights(loss), -drawn.abs())
+    assert torch.allclose(negative, -drawn.abs())
+    assert torch.allclose(positive, drawn.abs())
 
 
 class Built:

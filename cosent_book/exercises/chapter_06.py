@@ -61,6 +61,24 @@ def _medians(answer: Any) -> str:
 
 
 EXERCISES: dict[str, Exercise] = {
+    "ask-6-four": one_number(
+        -1,
+        "the sum is linear in c, so it is least at an end: which way does the line fall?",
+        near=[
+            (0.25, "that is the share of ones; the linear loss of the four is a straight line in c"),
+            (1, "three of the four want the other end"),
+        ],
+    ),
+    "ask-6-floor": one_number(
+        0.5,
+        "three unit vectors as far apart as possible add up to nothing: what is the inner product of two of them?",
+        within=4e-3,
+        near=[
+            (1 / 3, "three vectors cannot all be opposite to one another"),
+            (2 / 3, "the actions can do better than being orthogonal"),
+            (-0.5, "that is r; the other two parts agree"),
+        ],
+    ),
     "ex-6-seven": numbers(
         [1, 0.7, 1, -1, 0.3, 0.5],
         "on which side of one half is the share of ones?",

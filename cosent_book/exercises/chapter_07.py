@@ -20,6 +20,17 @@ def _pairs() -> list[Case]:
 
 
 EXERCISES: dict[str, Exercise] = {
+    "ask-7-sign": word(
+        "positive",
+        {"negative": "that says far apart, so different: is the pair labelled 1 the closer one in the figure?"},
+    ),
+    "ask-7-warm": word(
+        "below",
+        {"above": "which rule is easier for a classifier on these pairs, about copies or about meanings?"},
+    ),
+    "ask-7-start": word(
+        "no", {"yes": "in which direction does the first step of Proposition 7.3 push small weights here?"}
+    ),
     "ex-7-radius": number(
         (1 + math.erf(_Z / math.sqrt(2))) / 2,
         "(R2 - R1) / (R2 + R1) is 1/2; then the normal distribution function of z",

@@ -1,4 +1,4 @@
-"""Whether Sentence-BERT's cosine follows its classifier: the sign of the weights on |u − v| decides (chapter 7)."""
+"""Whether Sentence-BERT's cosine follows its classifier: what the first weights on |u − v| decide (chapter 7)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,6 +28,7 @@ STARTS: list[dict[str, Any]] = [
     {"features": ["|u-v|"], "start": None},
 ]
 TURNED: list[dict[str, Any]] = [{"features": ["|u-v|"], "start": -0.5}]
+SIGNED: list[dict[str, Any]] = [{"start": "all negative"}, {"start": "all positive"}]  # in the size that was drawn
 STARTED: dict[str, dict[str, Any]] = {
     "atec": {"epochs": 3}, "bq": {"epochs": 5}, "stsb_en": {"epochs": 5}, "lcqmc": {"epochs": 1, "take": 64_000}
 }  # fmt: skip
@@ -54,9 +55,9 @@ def difference_weights(loss: SoftmaxLoss) -> Tensor:
 
 
 @torch.no_grad()
-def start_difference_weights(loss: SoftmaxLoss, value: float) -> None:
-    """Set the weights on |u − v|, in place, so that `difference_weights` are all ``value``; classes between are spaced
-    evenly. They may still go anywhere in training.
+def start_difference_weights(loss: SoftmaxLoss, value: float | Tensor) -> None:
+    """Set the weights on |u − v|, in place, so that `difference_weights` are ``value`` (one for all, or ``[dim]``);
+    classes between are spaced evenly. They may still go anywhere in training.
 
     Raises:
         ValueError: a classifier that does not look at |u − v|.
@@ -67,7 +68,7 @@ def start_difference_weights(loss: SoftmaxLoss, value: float) -> None:
 
 @measurement(
     {"task": task, "settings": settings, "seeds": [0, 1, 2], **STARTED[task]}
-    for settings, tasks in ((STARTS, STARTED), (TURNED, ("lcqmc", "stsb_en")))
+    for settings, tasks in ((STARTS, STARTED), (TURNED, ("lcqmc", "stsb_en")), (SIGNED, ("stsb_en",)))
     for task in tasks
 )
 def classifier_starts(
@@ -88,7 +89,7 @@ def classifier_starts(
         data: where the pairs come from.
         task: what is trained on; judged once on its test pairs.
         settings: for each row ``start``, a value for `start_difference_weights` (None: the random weights as they are
-            drawn), and optionally ``features``.
+            drawn; "all negative" or "all positive": those with their signs changed), and optionally ``features``.
         seeds: of encoder, classifier and order.
         epochs: passes over the training pairs.
         num_labels: number of classes.
@@ -116,8 +117,12 @@ def classifier_starts(
 
 def _classifier(setting: Mapping[str, Any], num_labels: int, seed: int, encoder: SentenceEncoder) -> SoftmaxLoss:
     loss = SoftmaxLoss(encoder.dim, num_labels, tuple(setting.get("features", DEFAULT)), seed)
-    if setting.get("start") is not None:
-        start_difference_weights(loss, setting["start"])
+    start = setting.get("start")
+    if isinstance(start, str):
+        drawn = difference_weights(loss).abs()
+        start = {"all negative": -drawn, "all positive": drawn}[start]
+    if start is not None:
+        start_difference_weights(loss, start)
     return loss
 
 

@@ -261,6 +261,12 @@ TRIALS = {
         uniformity, wrong=[(lambda c: torch.logsumexp(4 * c, 0) - 4, "a mean, not a sum"), (torch.mean, "2 - 2 cos")]
     ),
     "ex-5-own": Trial(own_encoder, wrong=[(trusting, "of its own")]),
+    "ask-6-four": Trial(-1, also=["-1", -1.0], wrong=[(0.25, "straight line"), (1, "other end"), (0, "at an end")]),
+    "ask-6-floor": Trial(
+        0.5,
+        also=["0.5", torch.tensor(0.5)],
+        wrong=[(0.333, "opposite"), (0.667, "orthogonal"), (-0.5, "that is r"), (0.9, "add up to nothing")],
+    ),
     "ex-6-seven": Trial(
         [[1, 0.7, 1], [-1, 0.3, 0.5]],
         also=[[1, 0.7, 1, -1, 0.3, 0.5]],
@@ -283,6 +289,9 @@ TRIALS = {
             (lambda encoder, pairs: (0.78, 0.14), "below one half"),
         ],
     ),
+    "ask-7-sign": Trial("positive", also=["Positive"], wrong=[("negative", "the closer one")]),
+    "ask-7-warm": Trial("below", also=["Below"], wrong=[("above", "copies")]),
+    "ask-7-start": Trial("no", also=["No"], wrong=[("yes", "first step")]),
     "ex-7-radius": Trial(0.996, also=["99.6 %"], wrong=[(2.65, "of it"), (0.9, "is 1/2")]),
     "ex-7-warm": Trial(
         (False, True),

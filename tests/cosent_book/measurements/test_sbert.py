@@ -4,8 +4,15 @@ import pytest
 import torch
 from datasets import Dataset
 
-from cosent_book.measurements.sbert import classifier_starts, difference_weights, start_difference_weights
+from cosent_book.measurements.sbert import (
+    SIGNED,
+    _classifier,
+    classifier_starts,
+    difference_weights,
+    start_difference_weights,
+)
 from cosent_lib.data.load import load_pairs
+from cosent_lib.encoders.load import load_encoder
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 
@@ -37,6 +44,15 @@ def test_a_classifier_without_the_difference_has_no_such_weights() -> None:
         difference_weights(SoftmaxLoss(4, features=("u", "v")))
     with pytest.raises(ValueError, match=r"only at u\*v"):
         start_difference_weights(SoftmaxLoss(4, features=("u*v",)), 1.0)
+
+
+def test_signs_are_changed_and_sizes_stay_as_drawn() -> None:
+    encoder = load_encoder("static", ["a request", "another request"], dim=8, seed=0)
+    drawn = difference_weights(_classifier({"start": None}, 2, 3, encoder))
+    negative, positive = (difference_weights(_classifier(setting, 2, 3, encoder)) for setting in SIGNED)
+    assert 0 < int((drawn > 0).sum()) < 8
+    assert torch.allclose(negative, -drawn.abs())
+    assert torch.allclose(positive, drawn.abs())
 
 
 class Built:

@@ -132,9 +132,10 @@ def difference_table(
         pairs: for each task the result of the measurement `paired_differences`; no rings without.
 
     Raises:
-        ValueError: as `compare`.
+        ValueError: a row has two runs with one seed.
     """
-    wanted = frame[frame["task"].isin(tasks) & frame["row"].isin([base, *rows])]
+    with_base = [task for task in tasks if (frame.loc[frame["task"] == task, "row"] == base).any()]
+    wanted = frame[frame["task"].isin(with_base) & frame["row"].isin([base, *rows])]
     found = {(line["row"], line["task"]): line for line in compare(wanted, base).to_dict("records")}
     lines = []
     for row in rows:

@@ -97,8 +97,10 @@ def test_a_difference_table_marks_what_passes_either_test() -> None:
     alone = frame[frame["seed"] == 0].assign(task="b")
     measured = {"differences": [{"row": "base", "base": "better", "low": -0.2, "high": -0.05}]}
     table = difference_table(
-        pd.concat([frame, alone]), "base", ["better", "same", "absent"], {"a": "A", "b": "B"}, {"a": measured}
-    )
-    assert table.columns.tolist() == ["minus base", "A", "B"]
+        pd.concat([frame, alone, alone.assign(task="c")[alone["row"] != "base"]]),
+        "base", ["better", "same", "absent"], {"a": "A", "b": "B", "c": "C"}, {"a": measured},
+    )  # fmt: skip
+    assert table.columns.tolist() == ["minus base", "A", "B", "C"]
+    assert table["C"].tolist() == ["–", "–", "–"]
     assert table["A"].tolist() == ["+10.1 ± 0.2 *°", "+0.0 ± 0.0", "–"]
     assert table["B"].tolist() == ["+10.0", "+0.0", "–"]

@@ -129,7 +129,7 @@ def difference_table(
         base: the row that the others are compared with.
         rows: the others, in the order of the lines.
         tasks: task → its name in the head.
-        pairs: for each task the result of the measurement `paired_differences`; no rings without.
+        pairs: for each task the result of the measurement `paired_differences`; neither rings nor question marks without.
 
     Raises:
         ValueError: a row has two runs with one seed.
@@ -142,7 +142,7 @@ def difference_table(
         cells = {}
         for task, name in tasks.items():
             line = found.get((row, task))
-            cells[name] = "–" if line is None else _difference_cell(line, (pairs or {}).get(task), base)
+            cells[name] = "–" if line is None else _difference_cell(line, pairs and pairs.get(task, {}), base)
         lines.append({f"minus {base}": row, **cells})
     return pd.DataFrame(lines)
 
@@ -156,5 +156,7 @@ def _difference_cell(line: Mapping[Any, Any], pairs: Mapping[str, Any] | None, b
     star = "*" if line["p"] < 0.05 else ""
     both = {line["row"], base}
     measured = [each for each in (pairs or {}).get("differences", ()) if {each["row"], each["base"]} == both]
-    ring = "°" if measured and not measured[0]["low"] <= 0 <= measured[0]["high"] else ""
+    ring = (
+        "" if pairs is None else "?" if not measured else "" if measured[0]["low"] <= 0 <= measured[0]["high"] else "°"
+    )
     return text + (f" {star}{ring}" if star or ring else "")

@@ -109,8 +109,9 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         name="customary-slow", chapter=8, verdict="stands",
-        text="With the encoder static, λ = 20 needs at least five epochs more than the suggested λ to its best.",
-        by=5.0, sets=_table(CUSTOMARY, SUGGESTED, metric=EPOCHS),
+        text="With static, λ = 20 needs at least three epochs more than the suggested λ to come within half a point of "
+        "its best, each at the rate chosen for it.",
+        by=2.5, sets=_table(CUSTOMARY, SUGGESTED, metric=EPOCHS),
     ),
     Claim(
         name="followed-level", chapter=8, verdict="stands",
@@ -129,7 +130,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         name="customary-ahead-of-sbert", chapter=9, verdict="bounded",
-        text="CoSENT with λ = 20 is ahead of Sentence-BERT, as it was published.",
+        text="CoSENT with λ = 20 is ahead of Sentence-BERT with two classes, as it was published.",
         sets=_table(CUSTOMARY, TWO), budgets=_brief(CUSTOMARY, TWO),
         encoders=(*_small(CUSTOMARY, TWO), *_e5(CUSTOMARY, TWO), *_minilm("cosent scale=20.0", "sbert num_labels=6")),
     ),
@@ -148,8 +149,9 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         name="in-batch-behind", chapter=9, verdict="stands",
-        text="In-batch negatives alone rank labelled pairs worse than CoSENT with the suggested λ.",
-        sets=_table(SUGGESTED, IN_BATCH), budgets=_brief(SUGGESTED, IN_BATCH),
+        text="In-batch negatives alone, equal texts left out, rank labelled pairs worse than CoSENT with the suggested "
+        "λ.",
+        sets=_table(SUGGESTED, IN_BATCH),
     ),
     Claim(
         name="ranknet-behind", chapter=10, verdict="open",
@@ -163,13 +165,9 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         name="symmetric-under-noise", chapter=10, verdict="stands",
-        text="With a fifth of the training labels turned round, κ = −1 is ahead of κ = 0 at λ = 20.",
+        text="With a fifth of the training labels turned round, κ = −1 is ahead of κ = 0 by more than two and a half "
+        "points, λ = 20 and the rate as they come.", by=2.5,
         sets=_flips("power_mean exponent=-1.0 scale=20.0", "power_mean exponent=0.0 scale=20.0"),
-    ),
-    Claim(
-        name="certain-under-noise", chapter=10, verdict="stands",
-        text="With a fifth of the training labels turned round, κ = 1 is behind κ = 0 at λ = 20.",
-        sets=_flips("power_mean exponent=0.0 scale=20.0", "power_mean exponent=1.0 scale=20.0"),
     ),
     Claim(
         name="sum-finds-better", chapter=13, verdict="stands",

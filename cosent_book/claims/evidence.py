@@ -5,7 +5,7 @@ rules that are the same for all claims, so that the text cannot be kinder to one
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -20,13 +20,15 @@ from cosent_book.records import RecordMissing
 from cosent_book.suites.plan import rows
 
 Outcome = Literal["holds", "open", "contradicts"]
-Verdict = Literal["stands", "bounded", "open", "fell"]
+Verdict = Literal["stands", "bounded", "open", "doubtful", "fell"]
 ROLES = ("sets", "encoders", "budgets")
-EPOCHS = "best_epoch"  # the metric of claims about how long training takes; all others are shown times 100
+EPOCHS = "epochs_needed"  # to within half a point of the best on validation; all other metrics are shown times 100
 VERDICTS: dict[Verdict, str] = {
-    "stands": "It holds wherever it was tried, over seeds and, where measured, over test pairs.",
-    "bounded": "It holds on all its sets, and fails with another encoder or another budget.",
-    "open": "Nothing contradicts it, and not every interval excludes the opposite.",
+    "stands": "It holds on all its sets; nothing elsewhere contradicts it, though not every interval there excludes "
+    "the opposite.",
+    "bounded": "It holds on all its sets, and another encoder or another budget contradicts it.",
+    "open": "On its sets not every interval excludes the opposite; nothing contradicts it.",
+    "doubtful": "On its sets not every interval excludes the opposite, and another encoder or budget contradicts it.",
     "fell": "One of its own sets contradicts it.",
 }
 
@@ -211,10 +213,10 @@ def _declared_seeds(place: Place, label: str) -> int:
 
 
 def _with_epochs(runs: pd.DataFrame) -> pd.DataFrame:
-    """The frame with ``epochs`` trained and the epoch of the best step of each run."""
+    """The frame with ``epochs`` trained, and `EPOCHS`, of each run."""
     return runs.assign(
         epochs=[_epoch(record.evaluations, record.steps) for record in runs["record"]],
-        **{EPOCHS: [_epoch(record.evaluations, record.best_step) for record in runs["record"]]},
+        **{EPOCHS: [epochs_needed(record.evaluations) for record in runs["record"]]},
     )
 
 
@@ -222,14 +224,21 @@ def _epoch(evaluations: Any, step: int | None) -> float:
     return next((float(each["epoch"]) for each in evaluations if each["step"] == step), math.nan)
 
 
+def epochs_needed(evaluations: Sequence[Mapping[str, Any]], within: float = 0.005) -> float:
+    """The first epoch whose validation Spearman is within half a point of the best; NaN where none is defined."""
+    scores = [(float(each["epoch"]), each["spearman"]) for each in evaluations if each["spearman"] is not None]
+    best = max((score for _, score in scores), default=math.nan)
+    return next((epoch for epoch, score in scores if score >= best - within), math.nan)
+
+
 def verdict_of(findings: list[Finding]) -> Verdict:
     """The verdict on a claim from its comparisons: see `VERDICTS`."""
     own, other = list(_outcomes(findings, ("sets",))), list(_outcomes(findings, ("encoders", "budgets")))
     if "contradicts" in own:
         return "fell"
-    if "open" in own:
-        return "open"
-    return "bounded" if "contradicts" in other else "stands"
+    if "contradicts" in other:
+        return "doubtful" if "open" in own else "bounded"
+    return "open" if "open" in own else "stands"
 
 
 def _outcomes(findings: list[Finding], roles: tuple[str, ...]) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ from cosent_book.claims.evidence import EPOCHS, Claim, Evidence, Finding, Outcom
 UNTRIED = "not tried"
 _SAYS: dict[Outcome, str] = {"holds": "holds", "open": "open", "contradicts": "against"}
 _ROLES = {"sets": "its sets", "encoders": "other encoder", "budgets": "other budget"}
-METRICS = {"test_spearman": "Spearman", "test_retrieval_mrr": "reciprocal rank", EPOCHS: "epochs to the best"}
+METRICS = {"test_spearman": "Spearman", "test_retrieval_mrr": "reciprocal rank", EPOCHS: "epochs needed"}
 
 
 def overview(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:

@@ -20,7 +20,10 @@ EXERCISES: dict[str, Exercise] = {
         20,
         "the differences are ten times smaller, and only their product with λ counts",
         within=0.5,
-        near=[(0.2, "smaller differences need a larger λ, not a smaller one"), (2, "the product of λ and cosine counts")],
+        near=[
+            (0.2, "smaller differences need a larger λ, not a smaller one"),
+            (2, "the product of λ and cosine counts"),
+        ],
     ),
     "ex-8-product": number(
         math.log(2 + math.exp(-2)),

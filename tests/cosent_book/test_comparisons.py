@@ -102,5 +102,5 @@ def test_a_difference_table_marks_what_passes_either_test() -> None:
     )  # fmt: skip
     assert table.columns.tolist() == ["minus base", "A", "B", "C"]
     assert table["C"].tolist() == ["–", "–", "–"]
-    assert table["A"].tolist() == ["+10.1 ± 0.2 *°", "+0.0 ± 0.0", "–"]
-    assert table["B"].tolist() == ["+10.0", "+0.0", "–"]
+    assert table["A"].tolist() == ["+10.1 ± 0.2 *°", "+0.0 ± 0.0 ?", "–"]
+    assert table["B"].tolist() == ["+10.0 ?", "+0.0 ?", "–"]

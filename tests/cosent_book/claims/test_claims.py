@@ -11,7 +11,7 @@ import pytest
 import notebooks
 from cosent_book.claims import evidence as module
 from cosent_book.claims.declared import CLAIMS
-from cosent_book.claims.evidence import EPOCHS, Claim, Evidence, Finding, Outcome, Place, verdict_of
+from cosent_book.claims.evidence import EPOCHS, Claim, Evidence, Finding, Outcome, Place, epochs_needed, verdict_of
 from cosent_book.claims.page import comparisons, counted, overview
 from cosent_book.frames import frame
 from cosent_book.records import RecordMissing
@@ -131,7 +131,8 @@ def finding(role: str, seeds: Outcome, pairs: Outcome | None = None) -> Finding:
         ([finding("sets", "holds", "open")], "open"),
         ([finding("sets", "holds"), finding("sets", "open")], "open"),
         ([finding("sets", "holds"), finding("budgets", "contradicts")], "bounded"),
-        ([finding("sets", "open"), finding("budgets", "contradicts")], "open"),
+        ([finding("sets", "open"), finding("budgets", "contradicts")], "doubtful"),
+        ([finding("sets", "open"), finding("budgets", "open")], "open"),
         ([finding("sets", "holds", "contradicts")], "fell"),
         ([finding("sets", "open"), finding("sets", "contradicts")], "fell"),
     ],
@@ -155,3 +156,10 @@ def test_the_page_has_a_line_for_each_claim_and_counts_outcomes(evidence: Eviden
     assert counted(["holds", "contradicts", "open"]) == "1 of 3 hold, 1 against"
     (line,) = comparisons([replace(finding("sets", "holds", "open"), pairs=(-0.04, 1.0))]).to_dict("records")
     assert (line["difference"], line["over test pairs"]) == ("+1.0 ± 0.5", "+0.0 to +1.0")
+
+
+def test_epochs_needed_is_the_first_look_within_half_a_point_of_the_best() -> None:
+    scores = [None, 0.60, 0.696, 0.70, 0.699]
+    looks = [{"epoch": epoch, "spearman": score} for epoch, score in enumerate(scores)]
+    assert epochs_needed(looks) == 2.0
+    assert math.isnan(epochs_needed(looks[:1]))

@@ -256,7 +256,7 @@ def check_size(notebook: NotebookNode) -> Iterator[str]:
 
 
 def check_figures(notebook: NotebookNode) -> Iterator[str]:
-    """Three to six figures on the main line, each with caption, name and alternative text; no image without the latter."""
+    """Three to six figures on the main line; each, folded ones too, with caption, name and alternative text."""
     names: list[str] = []
     folded = 0  # figures of a detour
     for index, cell in code_cells(notebook):

@@ -45,6 +45,15 @@ def _uniformities() -> list[Case]:
 _sum_only: Callable[[torch.Tensor], torch.Tensor] = lambda c: torch.logsumexp(4 * c, 0) - 4  # noqa: E731
 
 EXERCISES: dict[str, Exercise] = {
+    "ask-5-cone": word(
+        "rise",
+        {
+            "fall": "the cosines are all near 1 from state 1 on: can there be an order in the decimals?",
+            "level": "each layer lets a token look at all others: does it learn nothing by that?",
+        },
+        aliases=("rises", "rising"),
+    ),
+    "ask-5-scale": word("5", {"20": "which of the two is near what `suggest_scale` says?"}, aliases=("λ = 5", "5.0")),
     "ex-5-floor": number(
         5 * math.log(31 / math.expm1(0.01)),
         "e^0.01 - 1 = 31 e^(-0.2 lambda); solve for lambda",

@@ -54,6 +54,8 @@ def _in_text(text: str) -> NDArray[np.float64]:
 
 def as_word(answer: Any) -> str:
     """A word in small letters, without quotes, full stop, or spaces around it; hyphens count as spaces."""
+    if isinstance(answer, (int, float, np.integer, np.floating)) and not isinstance(answer, bool):
+        answer = f"{answer:g}"
     if not isinstance(answer, str):
         raise NotAnAnswer(f"not {_kind(answer)}")
     return re.sub(r"[\s_-]+", " ", answer).strip(" '\"“”`.!,").casefold()

@@ -174,3 +174,11 @@ def test_the_index_leads_to_the_places_where_terms_are_introduced(site: Path) ->
     for page in ("01_cross_entropy", "02_many_targets", "03_labels_to_order"):
         found = [link for link in links if f"chapters/{page}.html#term-in-text-" in link]
         assert len(found) >= 3, f"{page}: {found}"
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_no_page_shows_the_installation_for_colab(site: Path, page: str) -> None:
+    article = site_checks.soup(site / f"{page}.html").find("article")
+    assert isinstance(article, Tag)
+    assert "google.colab" not in article.get_text()

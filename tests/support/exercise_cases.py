@@ -252,6 +252,8 @@ TRIALS = {
     "ex-4-leak": Trial(0.489, also=[0.49, 48.9, "49 %"], wrong=[(0.506, "mixture"), (0.204, "neither")]),
     "ex-4-size": Trial(6978, also=[7000, "6,978", 6500.0], wrong=[(3080, "four times"), (1361, "root")]),
     "ex-4-own": Trial(own_pairs, wrong=[(share_of_ones, "either label")]),
+    "ask-5-cone": Trial("rise", also=["rises"], wrong=[("fall", "decimals"), ("Level", "nothing by that")]),
+    "ask-5-scale": Trial("5", also=[5, 5.0], wrong=[("20", "suggest_scale"), (20, "suggest_scale")]),
     "ex-5-floor": Trial(40.2, also=[40], wrong=[(8.04, "room"), (20, "solve for")]),
     "ex-5-common": Trial(
         "distance",

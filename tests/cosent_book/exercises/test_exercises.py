@@ -116,7 +116,7 @@ def test_a_function_that_raises_is_told_what_it_raised(label: str, said: Said) -
 
 
 def test_an_unknown_label_is_an_error() -> None:
-    with pytest.raises(ValueError, match="chapter 2 has ex-2-by-hand"):
+    with pytest.raises(ValueError, match="chapter 2 has ask-2-push, ex-2-by-hand"):
         find("ex-2-nothing")
     with pytest.raises(ValueError, match="chapter 99 has none"):
         find("ex-99-nothing")

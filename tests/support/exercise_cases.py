@@ -187,6 +187,15 @@ def false_negatives(keys: Any, n: int) -> float:
     return 1 - sum(alone) / total
 
 
+# --- chapter 14
+
+
+def streamed(chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    low = sum(s[y == 0].exp().sum() for s, y in chunks)
+    high = sum((-s[y == 1]).exp().sum() for s, y in chunks)
+    return torch.log1p(torch.as_tensor(low * high))
+
+
 TRIALS = {
     "ex-1-by-hand": Trial(
         [0.693, 0.167, 0.333, -0.5],
@@ -308,4 +317,16 @@ TRIALS = {
     "ex-13-floor": Trial(0.173, wrong=[(1.386, "over 32"), (0.0433, "not one"), (0, "equal score")]),
     "ex-13-one": Trial(0.277, wrong=[(5.545, "20 times smaller"), (1, "sum there")]),
     "ex-13-own": Trial(false_negatives, wrong=[(lambda keys, n: 1 / 6, "are drawn")]),
+    "ex-14-by-hand": Trial(
+        6.909, also=["6.91"], wrong=[(1001, "logarithm"), (13.8155, "not each"), (20.723, "thousandth")]
+    ),
+    "ex-14-predict": Trial(10, also=["10"], wrong=[(12, "nobody asks"), (2, "all machines"), (6, "each level")]),
+    "ex-14-stream": Trial(
+        streamed,
+        wrong=[
+            (lambda chunks: sum(torch.expm1(rank_loss(s, y, validate=False)) for s, y in chunks), "two sums"),
+            (lambda chunks: torch.tensor(0.0), "two sums"),
+        ],
+        forbidden=[(lambda chunks: rank_loss(*map(torch.cat, zip(*chunks, strict=True))), "rank_loss")],
+    ),
 }

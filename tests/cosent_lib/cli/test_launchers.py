@@ -77,7 +77,7 @@ def by_hand(folder: Path, words: list[str]) -> list[subprocess.Popen[str]]:
 
 
 def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path: Path) -> None:
-    words = ["train", "builtin", "--output", "run", "--max-steps", "80", "--checkpoint-steps", "2", "--no-progress"]
+    words = ["train", "builtin", "--output", "run", "--max-steps", "40", "--checkpoint-steps", "2", "--no-progress"]
     words += ["--device", "cpu", "--batch-size", "8", "--scale", "20"]
     ranks, limit = by_hand(tmp_path, words), time.monotonic() + 240
     while not list(tmp_path.glob("run.checkpoints/checkpoint-*/state.json")) and time.monotonic() < limit:

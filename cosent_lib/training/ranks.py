@@ -48,14 +48,14 @@ class Ranks:
     @contextmanager
     def exchanging(self, loss: nn.Module) -> Iterator[None]:
         """Give a loss that exchanges by itself the group, inside the block."""
-        gives = self.count > 1 and getattr(loss, "exchanges", False) and loss.group is None
+        gives = self.count > 1 and getattr(loss, "exchanges", False) and getattr(loss, "group", None) is None
         if gives:
-            loss.group = self.group
+            vars(loss)["group"] = self.group
         try:
             yield
         finally:
             if gives:
-                loss.group = None
+                vars(loss)["group"] = None
 
     def sizes(self, count: int) -> list[int]:
         """How many of a batch's ``count`` rows each rank has; they differ by one at most, and may be 0."""

@@ -242,7 +242,7 @@ def check_size(notebook: NotebookNode) -> Iterator[str]:
     """Words, code cells and lines a cell within the limits."""
     prose = re.sub(r"^(`{3,}).*?^\1", " ", markdown(notebook), flags=re.M | re.S)
     prose = re.sub(r"<!--.*?-->", " ", prose, flags=re.S)
-    prose = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|^:[\w-]+:.*$", " x ", prose, flags=re.M | re.S)
+    prose = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|^:[\w-]+:[^\n]*$", " x ", prose, flags=re.M | re.S)
     words = len(re.findall(r"[^\W\d_][\w'’-]*", prose))
     if not WORDS[0] <= words <= WORDS[1]:
         yield f"{words} words of text, expected {WORDS[0]} to {WORDS[1]}"

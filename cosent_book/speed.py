@@ -229,8 +229,10 @@ def measure_speed(parts: Sequence[str], say: Callable[[str], None], small: bool 
 
 
 def record_speed(found: Mapping[str, Any], path: Path = RESULT) -> None:
-    """Write the result; parts that were not measured now are kept from the file that was there."""
+    """Write the result; parts that were not measured now are kept from the file, if they are of the same machine."""
     kept = read_json(path) if path.is_file() else {}
+    if kept.get("hardware") != found["hardware"]:
+        kept = {}
     with replacing(path) as file:
         file.write(json.dumps({**kept, **found}, indent=1) + "\n")
 

@@ -92,8 +92,7 @@ def across_ranks(
 
 def _levels(labels: Tensor) -> Tensor:
     """The different labels, rising; where there are few, found without a sort of all."""
-    if labels.is_floating_point():
-        labels = labels.double()
+    labels = labels.double() if labels.is_floating_point() else labels.long()
     some = labels[:SAMPLE].unique()
     return some if some.numel() <= FEW and bool(torch.isin(labels, some).all()) else labels.unique()
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,6 +57,18 @@ class Ranks:
         finally:
             if gives:
                 vars(loss)["group"] = None
+
+    @contextmanager
+    def telling(self, folder: str | Path | None) -> Iterator[None]:
+        """Say in plain words, as `RankLost`, what a backend says where another rank does not answer any more."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count == 1 or isinstance(error, CosentError) or not re.search(LOST, str(error), re.I):
+                raise
+            saved = f"; checkpoints are in {folder}: go on with resume_from (--resume)" if folder else ""
+            ended = f"rank {self.rank} of {self.count}: another process of the run has ended or stopped{saved}"
+            raise RankLost(f"{ended} ({str(error)[:200]})") from error
 
     def sizes(self, count: int) -> list[int]:
         """How many of a batch's ``count`` rows each rank has; they differ by one at most, and may be 0."""
@@ -174,8 +187,3 @@ def ranks_of_run(device: str) -> Ranks:
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())  # a second run takes it up
     return Ranks(dist.group.WORLD if dist.get_world_size() > 1 else None)
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether an error is a backend's way to say that another rank does not answer."""
-    return isinstance(error, RuntimeError) and re.search(LOST, str(error), re.I) is not None

@@ -86,7 +86,7 @@ def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path
     _, errors = ranks[0].communicate(timeout=120)
     ranks[1].communicate()
     assert ranks[0].returncode == 2
-    assert re.search(r"^error: rank 0 of 2: another process of the run has ended or stopped; go on from", errors, re.M)
+    assert re.search(r"^error: rank 0 of 2: another process of the run has ended or stopped; checkpoints", errors, re.M)
     assert len(list(tmp_path.glob("run.checkpoints/checkpoint-*"))) == 1
     again = by_hand(tmp_path, [*words, "--resume"])
     said = [each.communicate(timeout=300) for each in again]

@@ -3,13 +3,15 @@
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from cosent_lib.ranking.rank_loss import compute_dtype
 from cosent_lib.ranking.reference import any_demand
+
+Maybe: TypeAlias = Tensor | None
 
 
 def unit(x: Tensor) -> Tensor:
@@ -43,9 +45,7 @@ class PairLoss(nn.Module):
     exchanges: bool = False
     """Whether its ``group`` makes it the loss of all ranks' batches; :func:`cosent_lib.train` joins those of others."""
 
-    def forward(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe = None, segments: Maybe = None) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
@@ -98,9 +98,7 @@ class PairLoss(nn.Module):
         """Return the loss of checked inputs; what a subclass defines, unless it needs texts."""
         raise NotImplementedError
 
-    def compare(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
-    ) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """Return the loss of checked inputs; what a subclass that needs texts or segments defines."""
         return self.compute(u, v, labels)
 
@@ -156,9 +154,7 @@ class SummedLoss(PairLoss):
         """See :meth:`PairLoss.teaches`: whether any part is taught something."""
         return any(part.teaches(labels, texts, segments) for part in self._parts().values())
 
-    def compare(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
-    ) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """See the class."""
         taught = {name: part for name, part in self._parts().items() if part.teaches(labels, texts, segments)}
         if not taught:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosent_lib.losses.base import unit
+from cosent_lib.losses.base import Maybe, unit
 from cosent_lib.losses.order import ScaledLoss
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning
 
@@ -43,9 +43,7 @@ class MultipleNegativesRankingLoss(ScaledLoss):
         known = None if texts is None or not self.needs_texts else _known_right(own, labels, texts)
         return own.numel() * (len(labels) - 1) > (0 if known is None else int(known.sum()))
 
-    def compare(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
-    ) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """See the class."""
         own = (labels >= 0.5).nonzero().flatten()
         unit_u, unit_v = unit(u), unit(v)

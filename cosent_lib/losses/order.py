@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from cosent_lib.losses.base import PairLoss, cosine, unit
+from cosent_lib.losses.base import Maybe, PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
 from cosent_lib.ranking.rank_loss import (
     check_values,
@@ -166,9 +166,7 @@ class CoSENTLoss(ScaledLoss):
         self.is_rank_loss = self.exchanges = not flat
         self.group = group
 
-    def compare(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
-    ) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """See the class."""
         c = cosine(u, v)
         if self.margin:
@@ -267,9 +265,7 @@ class AnglELoss(ScaledLoss):
     by_segment = exchanges = True
     group: ProcessGroup | None = None
 
-    def compare(
-        self, u: Tensor, v: Tensor, labels: Tensor, texts: Tensor | None, segments: Tensor | None = None
-    ) -> Tensor:
+    def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """See the class."""
         if u.shape[1] % 2:
             raise ValueError(f"AnglELoss halves the vectors, so their length must be even, got {u.shape[1]}")

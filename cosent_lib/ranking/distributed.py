@@ -92,8 +92,7 @@ def across_ranks(
 
 def _levels(labels: Tensor) -> Tensor:
     """The different labels, rising; where there are few, found without a sort of all."""
-    if labels.is_floating_point():
-        labels = labels.double()
+    labels = labels.double() if labels.is_floating_point() else labels.long()
     some = labels[:SAMPLE].unique()
     return some if some.numel() <= FEW and bool(torch.isin(labels, some).all()) else labels.unique()
 
@@ -167,18 +166,22 @@ def _gather_items(
     scores: Tensor, labels: Tensor, segments: Tensor | None, sizes: list[int], with_segments: bool, group: ProcessGroup
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """All ranks' scores and labels (float64) and segments (int64), each ``[n]``, in rank order; bit for bit."""
-    padded = torch.zeros(2 + with_segments, max(sizes), dtype=torch.int64, device=scores.device)
-    for row, column in zip(padded, (scores, labels), strict=False):
-        row[: scores.numel()] = column.double().view(torch.int64)
-    if segments is not None:
-        padded[2, : scores.numel()] = segments
-    parts = _all_gather(padded, group)
-    everything = torch.cat([part[:, :size] for part, size in zip(parts, sizes, strict=True)], dim=1)
-    s, y = everything[0].view(torch.float64), everything[1].view(torch.float64)
-    return s, y, everything[2] if with_segments else None
+    columns = [column.double().view(torch.int64) for column in (scores, labels)]
+    if with_segments:
+        columns.append(columns[0] if segments is None else segments.long())  # None on a rank without items
+    everything = torch.cat(gather_rows(torch.stack(columns, dim=1), sizes, group))
+    s, y = (column.contiguous().view(torch.float64) for column in everything.T[:2])
+    return s, y, everything[:, 2] if with_segments else None
 
 
-def _all_gather(tensor: Tensor, group: ProcessGroup) -> list[Tensor]:
+def gather_rows(mine: Tensor, sizes: list[int], group: ProcessGroup | None) -> list[Tensor]:
+    """The rows ``[n_rank, …]`` of every rank, of which each has so many."""
+    padded = mine.new_zeros(max(sizes), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    return [part[:size] for part, size in zip(_all_gather(padded, group), sizes, strict=True)]
+
+
+def _all_gather(tensor: Tensor, group: ProcessGroup | None) -> list[Tensor]:
     """The same tensor of every rank, in rank order."""
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, tensor.contiguous(), group=group)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from cosent_lib.errors import CosentError, check_launch, launched_ranks
+from cosent_lib.ranking.distributed import gather_rows
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)
@@ -48,33 +49,42 @@ class Ranks:
     @contextmanager
     def exchanging(self, loss: nn.Module) -> Iterator[None]:
         """Give a loss that exchanges by itself the group, inside the block."""
-        if self.count == 1 or not getattr(loss, "exchanges", False) or loss.group is not None:
-            yield
-            return
-        loss.group = self.group
+        gives = self.count > 1 and getattr(loss, "exchanges", False) and getattr(loss, "group", None) is None
+        if gives:
+            vars(loss)["group"] = self.group
         try:
             yield
         finally:
-            loss.group = None
+            if gives:
+                vars(loss)["group"] = None
+
+    @contextmanager
+    def telling(self, folder: str | Path | None) -> Iterator[None]:
+        """Say in plain words, as `RankLost`, what a backend says where another rank does not answer any more."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count == 1 or isinstance(error, CosentError) or not re.search(LOST, str(error), re.I):
+                raise
+            saved = f"; checkpoints are in {folder}: go on with resume_from (--resume)" if folder else ""
+            ended = f"rank {self.rank} of {self.count}: another process of the run has ended or stopped{saved}"
+            raise RankLost(f"{ended} ({str(error)[:200]})") from error
+
+    def sizes(self, count: int) -> list[int]:
+        """How many of a batch's ``count`` rows each rank has; they differ by one at most, and may be 0."""
+        return [count // self.count + (rank < count % self.count) for rank in range(self.count)]
 
     def part(self, count: int) -> slice:
-        """Which of a batch's ``count`` rows are this rank's; they differ by one at most, and may be none."""
-        short, more = divmod(count, self.count)
-        start = self.rank * short + min(self.rank, more)
-        return slice(start, start + short + (self.rank < more))
+        """Which of a batch's rows are this rank's."""
+        sizes = self.sizes(count)
+        start = sum(sizes[: self.rank])
+        return slice(start, start + sizes[self.rank])
 
     def agree(self, mine: Mapping[str, Any]) -> None:
-        """Refuse to go on where ranks were given different things.
-
-        Raises:
-            ValueError: on all ranks; says what differs.
-        """
-        if self.count == 1:
-            return
-        all_of_them: list[Any] = [None] * self.count
-        dist.all_gather_object(all_of_them, dict(mine), group=self.group)
-        for rank, other in enumerate(all_of_them):
-            if differing := [name for name, value in all_of_them[0].items() if other.get(name) != value]:
+        """Refuse, on all ranks with a ``ValueError``, to go on where they were given different things."""
+        first, *others = self.gathered(dict(mine))
+        for rank, other in enumerate(others, start=1):
+            if differing := [name for name, value in first.items() if other.get(name) != value]:
                 raise ValueError(
                     f"rank {rank} was given another {', '.join(differing)} than rank 0: all ranks of a run call train "
                     "with the same arguments, and each takes its part of every batch"
@@ -99,7 +109,7 @@ class Ranks:
                 found[0] = function()
             except Exception as caught:
                 error, found[1] = caught, f"{type(caught).__name__}: {caught}"
-        dist.broadcast_object_list(found, src=dist.get_global_rank(self._group(), 0), group=self.group)
+        dist.broadcast_object_list(found, src=0, group=self.group)
         if error is not None:
             raise error
         if found[1] is not None:
@@ -109,29 +119,23 @@ class Ranks:
 
     def gathered(self, mine: T) -> list[T]:
         """An object of every rank, in rank order."""
-        if self.count == 1:
-            return [mine]
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, mine, group=self.group)
+        found: list[Any] = [mine] * self.count
+        if self.count > 1:
+            dist.all_gather_object(found, mine, group=self.group)
         return found
 
     def start_alike(self, module: nn.Module) -> None:
         """Give every rank the parameters and buffers of rank 0."""
         for tensor in module.state_dict().values() if self.count > 1 else ():
             sent = tensor.detach().to(self._device(), copy=True).contiguous()
-            dist.broadcast(sent, dist.get_global_rank(self._group(), 0), group=self.group)
+            dist.broadcast(sent, src=0, group=self.group)
             tensor.copy_(sent)
 
     def joined(self, mine: Tensor, count: int) -> Tensor:
-        """The vectors ``[2, count, dim]`` of a whole batch; a gradient flows to this rank's, ``[2, n_rank, dim]``."""
-        sizes = [count // self.count + (rank < count % self.count) for rank in range(self.count)]
-        padded = mine.new_zeros(2, max(sizes), mine.shape[2])
-        padded[:, : mine.shape[1]] = mine.detach()
-        parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded, group=self.group)
-        cut = [part[:, :size] for part, size in zip(parts, sizes, strict=True)]
-        cut[self.rank] = mine
-        return torch.cat(cut, dim=1)
+        """The vectors ``[count, …]`` of a whole batch; a gradient flows to this rank's, ``[n_rank, …]``."""
+        parts = gather_rows(mine.detach(), self.sizes(count), self.group)
+        parts[self.rank] = mine
+        return torch.cat(parts)
 
     def add_gradients(self, dense: Sequence[nn.Parameter], sparse: Sequence[nn.Parameter]) -> None:
         """Put the sum over all ranks in the place of each gradient; None stays where no rank has one."""
@@ -143,9 +147,9 @@ class Ranks:
             self._add_sparse(parameter)
 
     def _add_dense(self, parameters: list[nn.Parameter]) -> None:
-        has = [parameter.grad is not None for parameter in parameters]
         pieces = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch.cat([*(piece.flatten() for piece in pieces), pieces[0].new_tensor(has, dtype=pieces[0].dtype)])
+        has = pieces[0].new_tensor([float(p.grad is not None) for p in parameters])
+        flat = torch.cat([*(piece.flatten() for piece in pieces), has])
         dist.all_reduce(flat, group=self.group)
         *sums, some = flat.split([*(p.numel() for p in parameters), len(has)])
         for parameter, added, is_there in zip(parameters, sums, some.tolist(), strict=True):
@@ -154,23 +158,10 @@ class Ranks:
     def _add_sparse(self, parameter: nn.Parameter) -> None:
         grad = torch.zeros_like(parameter).to_sparse(1) if parameter.grad is None else parameter.grad.coalesce()
         rows, values = grad.indices()[0], grad.values()
-        sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(self.count)]
-        dist.all_gather(sizes, rows.new_tensor([rows.numel()]), group=self.group)
-        counts = [int(size) for size in sizes]
-        found = []
-        for mine in (rows, values):
-            padded = mine.new_zeros(max(counts), *mine.shape[1:])
-            padded[: len(mine)] = mine
-            parts = [torch.empty_like(padded) for _ in counts]
-            dist.all_gather(parts, padded, group=self.group)
-            found.append(torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]))
-        parameter.grad = torch.sparse_coo_tensor(
-            found[0][None], found[1], parameter.shape, check_invariants=False
-        ).coalesce()
-
-    def _group(self) -> ProcessGroup:
-        assert self.group is not None
-        return self.group
+        sizes = self.gathered(len(rows))
+        rows, values = (torch.cat(gather_rows(mine, sizes, self.group)) for mine in (rows, values))
+        added = torch.sparse_coo_tensor(rows[None], values, parameter.shape, check_invariants=False)
+        parameter.grad = added.coalesce()
 
     def _device(self) -> torch.device:
         """Where this group's numbers have to be."""
@@ -184,35 +175,15 @@ def ranks_of_run(device: str) -> Ranks:
         ValueError: several processes that cannot find each other; a GPU for each is not there.
     """
     check_launch()
+    if launched_ranks() == 1 and not dist.is_initialized():
+        return Ranks()
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if launched_ranks() > 1 or dist.is_initialized():
-        if on_gpu:
-            local = int(os.environ.get("LOCAL_RANK", 0))
-            if local >= torch.cuda.device_count():
-                raise ValueError(
-                    f"LOCAL_RANK={local}, but there are {torch.cuda.device_count()} GPUs: one process each"
-                )
-            torch.cuda.set_device(local)
-        if not dist.is_initialized():
-            dist.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
-            atexit.register(_close)  # not before: a second run of the program takes it up
-        if dist.get_world_size() > 1:
-            return Ranks(dist.group.WORLD)
-    return Ranks()
-
-
-def _close() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether an error is a backend's way to say that another rank does not answer."""
-    return isinstance(error, RuntimeError) and re.search(LOST, str(error), re.I) is not None
-
-
-def lost_words(error: BaseException, ranks: Ranks, checkpoint: Path | None) -> str:
-    """What to say where `is_lost`."""
-    how = f"go on from {checkpoint} with resume_from (--resume)" if checkpoint else "nothing was saved"
-    what = f"rank {ranks.rank} of {ranks.count}: another process of the run has ended or stopped"
-    return f"{what}; {how}. ({str(error)[:200]})"
+    if on_gpu:
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        if local >= torch.cuda.device_count():
+            raise ValueError(f"LOCAL_RANK={local}, but there are {torch.cuda.device_count()} GPUs: one process each")
+        torch.cuda.set_device(local)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())  # a second run takes it up
+    return Ranks(dist.group.WORLD if dist.get_world_size() > 1 else None)

@@ -166,34 +166,26 @@ class Objective(nn.Module):
         self.exchanges = getattr(loss, "exchanges", False)
 
     def forward(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The loss of the whole batch, a scalar; both columns go through the encoder in one call.
-
-        ``labels`` are on its device. Of several ranks each embeds its part; a loss that can then exchanges what it
-        needs, for any other the vectors of all are put together.
-        """
+        """The loss, a scalar, of the whole batch, of which each rank embeds its part. ``labels`` are on the device."""
         own = self.ranks.part(len(batch.rows))
-        first, second = batch.first[own], batch.second[own]
         said = {name: value.to(labels.device) for name, value in self.said_of(batch).items()}
-        if first:
-            u, v = self.encoder.embed([*first, *second]).split(len(first))
+        if first := batch.first[own]:
+            u, v = self.encoder.embed([*first, *batch.second[own]]).split(len(first))
         else:  # of a last batch with fewer pairs than ranks; the text is one that another rank embeds
             u = v = self.encoder.embed(batch.first[:1])[:0]
         if self.ranks.count > 1 and self.exchanges:
             labels, said = labels[own], {name: value[own] for name, value in said.items()}
-        elif self.ranks.count > 1:
-            u, v = self.ranks.joined(torch.stack([u, v]), len(batch.rows))
+        elif self.ranks.count > 1:  # any other loss has the vectors of all put together
+            u, v = self.ranks.joined(torch.stack([u, v], dim=1), len(batch.rows)).unbind(1)
         return self.loss(u, v, labels, **said)
 
     def said_of(self, batch: Batch) -> dict[str, Tensor]:
-        """What a loss is told of a batch besides labels: the pairs' queries, where it compares within them.
-
-        And, where it needs to know which texts are equal, integers ``[B, 2]``.
-        """
+        """What a loss is told besides labels: the pairs' queries; if it needs to know equal texts, ints ``[B, 2]``."""
         said = {} if batch.segments is None else {"segments": batch.segments}
         if getattr(self.loss, "needs_texts", False):
             number: dict[tuple[int, ...], int] = {}  # equal to the encoder are texts whose tokens are
-            both = (batch.first, batch.second)
-            texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in both]
+            sides = batch.first, batch.second
+            texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in sides]
             said["texts"] = torch.tensor(texts).T
         return said
 

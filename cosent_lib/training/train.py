@@ -22,7 +22,7 @@ from cosent_lib.training.notices import (
     warn_of_cut_texts,
     warn_of_merged_levels,
 )
-from cosent_lib.training.ranks import RankLost, is_lost, lost_words, ranks_of_run
+from cosent_lib.training.ranks import ranks_of_run
 from cosent_lib.training.setup import TrainingConfig, TrainingResult, Watch, make_accelerator
 
 
@@ -84,6 +84,7 @@ def train(
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
     try:
         with (
+            ranks.telling(config.output_dir),
             ranks.exchanging(loss),
             suited_threads(encoder),
             torch.random.fork_rng(devices=cuda),
@@ -98,8 +99,6 @@ def train(
             try:
                 loop.run()
             except (MemoryError, RuntimeError) as error:
-                if ranks.count > 1 and is_lost(error):
-                    raise RankLost(lost_words(error, ranks, loop.saved())) from error
                 if is_out_of_memory(error):
                     raise OutOfMemory(error, loop.progress.step, encoder, config, loop.saved()) from error
                 raise

@@ -187,6 +187,15 @@ def false_negatives(keys: Any, n: int) -> float:
     return 1 - sum(alone) / total
 
 
+# --- chapter 14
+
+
+def streamed(chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    low = sum(s[y == 0].exp().sum() for s, y in chunks)
+    high = sum((-s[y == 1]).exp().sum() for s, y in chunks)
+    return torch.log1p(torch.as_tensor(low * high))
+
+
 TRIALS = {
     "ask-1-equal": Trial(1.79, wrong=[(1.609, "the 1 before"), (6, "logarithm"), (0, "are level"), (3, "is 1")]),
     "ask-1-share": Trial(0.685, also=["about 65 %", 70], wrong=[(0.2, "terms differ"), (1, "something too")]),
@@ -331,4 +340,16 @@ TRIALS = {
     "ex-13-floor": Trial(0.173, wrong=[(1.386, "over 32"), (0.0433, "not one"), (0, "equal score")]),
     "ex-13-one": Trial(0.277, wrong=[(5.545, "20 times smaller"), (1, "sum there")]),
     "ex-13-own": Trial(false_negatives, wrong=[(lambda keys, n: 1 / 6, "are drawn")]),
+    "ex-14-by-hand": Trial(
+        6.909, also=["6.91"], wrong=[(1001, "logarithm"), (13.8155, "not each"), (20.723, "thousandth")]
+    ),
+    "ex-14-predict": Trial(10, also=["10"], wrong=[(12, "nobody asks"), (2, "all machines"), (6, "each level")]),
+    "ex-14-stream": Trial(
+        streamed,
+        wrong=[
+            (lambda chunks: sum(torch.expm1(rank_loss(s, y, validate=False)) for s, y in chunks), "two sums"),
+            (lambda chunks: torch.tensor(0.0), "two sums"),
+        ],
+        forbidden=[(lambda chunks: rank_loss(*map(torch.cat, zip(*chunks, strict=True))), "rank_loss")],
+    ),
 }

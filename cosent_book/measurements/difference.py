@@ -21,10 +21,13 @@ COMPARED = (
 )  # fmt: skip
 SEED = 0  # with which the settings were chosen on validation
 RESAMPLES = 1000
-TASKS = ("stsb_en", "stsb_zh")
+LATER = {"bq": ("CoSENT, λ learned", "power mean, κ = 1")}  # rows that were not recorded when it was measured
 
 
-@measurement({"suite": "table", "task": task, "rows": list(COMPARED)} for task in TASKS)
+@measurement(
+    {"suite": "table", "task": task, "rows": [row for row in COMPARED if row not in LATER.get(task, ())]}
+    for task in ("stsb_en", "stsb_zh", "bq")
+)
 def paired_differences(data: Data, *, suite: str, task: str, rows: Sequence[str]) -> dict[str, Any]:
     """Train rows of a suite once more with the settings chosen there, and compare each two pair by pair on test.
 

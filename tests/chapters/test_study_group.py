@@ -11,7 +11,7 @@ import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "chapters" / "study_group.md").read_text(encoding="utf-8")
-ROW = re.compile(r"^\| (\d) \| (.+?) \| (.*?) \|$", re.M)
+ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.*?) \|$", re.M)
 LINK = re.compile(r"\[[^\]]+\]\((\w+)\.ipynb\)(?: \((\d+) min\))?")
 WEEKS = {int(week): (read, exercises) for week, read, exercises in ROW.findall(PAGE)}
 READ = {name: minutes for read, _ in WEEKS.values() for name, minutes in LINK.findall(read)}
@@ -35,8 +35,8 @@ def section(week: int) -> str:
     return match[1] if match else ""
 
 
-def test_nine_weeks_hold_every_chapter_in_order() -> None:
-    assert list(WEEKS) == list(range(1, 10))
+def test_ten_weeks_hold_every_chapter_in_order() -> None:
+    assert list(WEEKS) == list(range(1, 11))
     assert list(READ) == chapters()
 
 

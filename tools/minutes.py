@@ -7,7 +7,6 @@ have the minutes that `cosent_book.exercises` gives them. Both are rounded to fi
 """
 
 import re
-import sys
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
@@ -126,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

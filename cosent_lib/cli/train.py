@@ -146,11 +146,10 @@ def train(
         places["splits"] = load_splits(run)
         _warn_of_shared(places["splits"])
         run, chosen = with_defaults(run, places["splits"], progress)
-        first = own_rank() == 0
-        if chosen and first:
+        if chosen and own_rank() == 0:
             typer.echo(f"chosen: {chosen}")
-        done = perform(run, progress=progress and first, checkpoint_steps=checkpoint_steps, **places)
-        if not first:  # of several processes
+        done = perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places)
+        if own_rank():  # of several processes the first one saves
             return
         _finish(output, saving, *done)
     except KeyboardInterrupt:

@@ -78,9 +78,8 @@ def train(
             raise TypeError(f"{name} must be {wanted.__name__}, not {type(value).__name__}: {value!r:.60}")
     if watch is not None and not callable(watch):
         raise TypeError(f"watch must be a function of encoder and loss, got {watch!r:.60}")
-    ranks = ranks_of_run(config.device)
     warn_of_accumulation(loss, config)
-    accelerator = make_accelerator(config)
+    ranks, accelerator = ranks_of_run(config.device), make_accelerator(config)
     cuda = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
     try:
         with (

@@ -129,7 +129,8 @@ def difference_table(
         base: the row that the others are compared with.
         rows: the others, in the order of the lines.
         tasks: task → its name in the head.
-        pairs: for each task the result of the measurement `paired_differences`; neither rings nor question marks without.
+        pairs: for each task the result of the measurement `paired_differences`; without, neither rings nor question
+            marks.
 
     Raises:
         ValueError: a row has two runs with one seed.

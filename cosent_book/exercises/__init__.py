@@ -15,7 +15,7 @@ from cosent_book.exercises.reading import NotAnAnswer
 LABEL = re.compile(r"(?:ex|ask)-(\d+)-[\w-]+")  # at the end of a chapter; within its text
 
 
-def check(label: Any, answer: Any = ..., hint: str | None = None) -> None:
+def check(label: str, answer: Any = ...) -> None:
     """Say whether an exercise is answered, and what to think about if it is answered wrongly.
 
     Numbers may come as lists, tuples, arrays, tensors or text, words in any case, shares as percentages. The answer is
@@ -24,14 +24,10 @@ def check(label: Any, answer: Any = ..., hint: str | None = None) -> None:
     Args:
         label: The exercise, as in ``"ex-2-predict"``.
         answer: The reader's answer; ``...`` stands for none yet.
-        hint: For chapters that still bring their own check, ``check(answer, is_right, hint)``.
 
     Raises:
         ValueError: No exercise has this label.
     """
-    if hint is not None:
-        print("not answered yet" if label is ... else "correct" if answer(label) else f"not yet: {hint}")
-        return
     exercise = find(label)
     if answer is ...:
         print("not answered yet")

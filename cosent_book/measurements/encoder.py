@@ -30,7 +30,6 @@ from cosent_lib.training.train import train
 Vectors = NDArray[np.float64]
 FIT_SENTENCES = 4000  # of the training split, without labels, from which a whitening is computed
 
-
 ANSWERS = [
     "Is it possible to terminate my health club contract on the website?",
     "How do I renew my gym membership online?",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from chapter_builder import good_chapter, spoiled, text_output
-from economy import NOT_YET, RULES, economy_problems
+from economy import economy_problems
 from nbformat import NotebookNode, v4
 from skeleton import code_cells, find_heading
 
@@ -14,11 +14,6 @@ import minutes
 import notebooks
 
 CHAPTERS = Path(__file__).resolve().parents[2] / "chapters"
-
-
-@pytest.mark.parametrize(("rule", "name"), [(rule, name) for rule, names in NOT_YET.items() for name in sorted(names)])
-def test_a_chapter_that_keeps_a_rule_leaves_the_list(rule: str, name: str) -> None:
-    assert list(RULES[rule](notebooks.read(CHAPTERS / f"{name}.ipynb"))), f"take {name} out of NOT_YET[{rule!r}]"
 
 
 def table(columns: int, kind: str = "shown") -> NotebookNode:
@@ -52,13 +47,13 @@ BAD: dict[str, tuple[Callable[[NotebookNode], object], str]] = {
 
 
 def test_the_good_chapter_asks_for_nothing_more() -> None:
-    assert economy_problems(good_chapter(), "99_test") == []
+    assert economy_problems(good_chapter()) == []
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_rule_of_economy_names_what_is_wrong(case: str) -> None:
     change, words = BAD[case]
-    found = economy_problems(spoiled(change), "99_test")
+    found = economy_problems(spoiled(change))
     assert any(words in problem for problem in found), found
 
 

@@ -4,8 +4,6 @@ Visible are cells without `hide-input`, `hide-cell`, `remove-input` or `remove-c
 wait for an answer apart, up to the section of exercises. A cell that waits for an answer holds ``answer = ...``, the
 call ``check("ex-2-predict", answer)``, and nothing that could give the answer away: at most imports, and the head of a
 function to fill in.
-
-``NOT_YET`` lists the chapters that do not keep a rule yet. It only shrinks: one that keeps the rule has to leave.
 """
 
 import ast
@@ -18,7 +16,6 @@ import minutes
 
 VISIBLE_LINES = 120
 COLUMNS = 6
-NOT_YET: dict[str, set[str]] = {"visible code": set(), "tables": set(), "answers": set(), "minutes": set()}
 
 
 def check_visible_code(notebook: NotebookNode) -> Iterator[str]:
@@ -81,14 +78,14 @@ def check_minutes(notebook: NotebookNode) -> Iterator[str]:
         yield f"{found.reading} minutes to read: more than an hour is two chapters, or has something to fold"
 
 
-RULES: dict[str, Callable[[NotebookNode], Iterator[str]]] = {
-    "visible code": check_visible_code,
-    "tables": check_tables,
-    "answers": check_answers,
-    "minutes": check_minutes,
-}
+RULES: tuple[Callable[[NotebookNode], Iterator[str]], ...] = (
+    check_visible_code,
+    check_tables,
+    check_answers,
+    check_minutes,
+)
 
 
-def economy_problems(notebook: NotebookNode, name: str) -> list[str]:
-    """What a chapter asks of its reader beyond these rules; nothing for those in ``NOT_YET``."""
-    return [problem for rule, check in RULES.items() if name not in NOT_YET[rule] for problem in check(notebook)]
+def economy_problems(notebook: NotebookNode) -> list[str]:
+    """What a chapter asks of its reader beyond these rules."""
+    return [problem for check in RULES for problem in check(notebook)]

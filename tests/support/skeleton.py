@@ -389,7 +389,7 @@ RULES = (
 def problems(notebook: NotebookNode, name: str) -> list[str]:
     """Return all that is wrong with a chapter, an empty list if it is as it has to be."""
     found = [*check_title(notebook, name), *(problem for rule in RULES for problem in rule(notebook))]
-    found += economy_problems(notebook, name)
+    found += economy_problems(notebook)
     number = int(name.split("_")[0])
     if number in MEASURED:
         found += [f"{place(index, notebook.cells[index])}: {text}" for index, text in unmeasured(notebook, number)]

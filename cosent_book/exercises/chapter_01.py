@@ -48,11 +48,12 @@ EXERCISES = {
     "ex-1-by-hand": numbers(
         [math.log(2), 1 / 6, 1 / 3, -1 / 2],
         "the terms in the sum are 1/3 and 2/3; the gradient is the softmax, less 1 at the target",
+        within=0.006,
         near=[([math.log(2), 1 / 6, 1 / 3, 1 / 2], "the last entry is that of the target: subtract 1 there")],
     ),
     "ex-1-misrouted": number(
         1090,
-        "k messages that cost log 2 or more each sum to at least k log 2",
+        "k requests that cost log 2 or more each sum to at least k log 2",
         within=4,
         near=[
             (756, "a sum of 756 is right; each misrouted message takes at least log 2 of it, not 1"),

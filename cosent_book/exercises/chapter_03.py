@@ -57,6 +57,7 @@ EXERCISES = {
     "ex-3-by-hand": number(
         math.log(4),
         "one demanded pair; i is the item labelled 0: the term is e^(log 3 - 0)",
+        within=0.006,
         near=[
             (math.log(4 / 3), "the sign is turned: the item that should score lower stands first in s_i - s_j"),
             (math.log(3), "the 1 is missing"),
@@ -77,7 +78,7 @@ EXERCISES = {
     "ex-3-heaps": number(
         0.3 / (2 * 0.13**2),
         "log-odds are the log of the ratio of the densities, plus a constant",
-        within=0.12,
+        within=0.25,
         near=[(0.3 / 0.13**2, "that is the slope of the log-odds; the best scale is half of it")],
     ),
     "ex-3-weights": function(

@@ -37,7 +37,7 @@ EXERCISES: dict[str, Exercise] = {
     "ex-9-own": function(
         "answer(a, b)",
         _seeds,
-        "mean_interval of the differences b - a; a quarter of the width takes sixteen times as many seeds",
+        "mean_interval of the differences b - a; a quarter of the standard error takes sixteen times as many seeds",
         within=0.01,
     ),
 }

@@ -43,6 +43,8 @@ def as_numbers(answer: Any) -> NDArray[np.float64]:
 
 def _in_text(text: str) -> NDArray[np.float64]:
     """``"0.94"``, ``"94 %"``, ``"(0.3, 0.5)"``; a percent sign divides by a hundred."""
+    if re.search(r"\b(?:log|ln|exp|sqrt|pi)\b|√", text, re.I):  # a formula: its numbers are not the answer
+        raise NotAnAnswer("a value, not a formula in words: math.log(2), not 'log 2'")
     found, percent = [], text.count("%")
     for match in _NUMBER.finditer(re.sub(r",\s", " ", text)):
         digits = re.sub(r"[,_\u2009\u202f]", "", match.group()).replace("−", "-")

@@ -13,7 +13,7 @@ from exercise_cases import TRIALS, Trial
 import cosent_book.exercises
 import notebooks
 from cosent_book.exercises import check, find, of_chapter
-from cosent_book.exercises.reading import as_numbers, as_truths, as_word, names_used
+from cosent_book.exercises.reading import NotAnAnswer, as_numbers, as_truths, as_word, names_used
 
 Said = Callable[..., str]
 WRONG = [(label, answer, words) for label, trial in TRIALS.items() for answer, words in trial.wrong]
@@ -125,6 +125,12 @@ def test_an_unknown_label_is_an_error() -> None:
 
 
 # --- how answers are read
+
+
+@pytest.mark.parametrize("text", ["log 6", "(ln 2, 1/6)", "√2", "exp(-1)"])
+def test_a_formula_in_words_is_no_number(text: str) -> None:
+    with pytest.raises(NotAnAnswer, match="a value, not a formula"):
+        as_numbers(text)
 
 
 def test_numbers_in_texts() -> None:

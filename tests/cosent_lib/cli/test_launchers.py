@@ -77,7 +77,8 @@ def by_hand(folder: Path, words: list[str]) -> list[subprocess.Popen[str]]:
 
 
 def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path: Path) -> None:
-    words = ["train", "builtin", "--output", "run", "--max-steps", "40", "--checkpoint-steps", "2", "--no-progress"]
+    # long enough that it is not over before a busy machine has come to the kill
+    words = ["train", "builtin", "--output", "run", "--max-steps", "120", "--checkpoint-steps", "2", "--no-progress"]
     words += ["--device", "cpu", "--batch-size", "8", "--scale", "20"]
     ranks, limit = by_hand(tmp_path, words), time.monotonic() + 240
     while not list(tmp_path.glob("run.checkpoints/checkpoint-*/state.json")) and time.monotonic() < limit:
@@ -85,7 +86,7 @@ def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path
     ranks[1].kill()
     _, errors = ranks[0].communicate(timeout=120)
     ranks[1].communicate()
-    assert ranks[0].returncode == 2
+    assert ranks[0].returncode == 2, errors
     assert re.search(r"^error: rank 0 of 2: another process of the run has ended or stopped; checkpoints", errors, re.M)
     assert len(list(tmp_path.glob("run.checkpoints/checkpoint-*"))) == 1
     again = by_hand(tmp_path, [*words, "--resume"])
@@ -96,14 +97,18 @@ def test_a_rank_that_is_killed_ends_the_other_and_the_run_goes_on_later(tmp_path
         1, tmp_path, ["alone" if word == "run" else "16" if word == "8" else word for word in words]
     )
     assert code == 0, errors
-    assert history(tmp_path / "run") == pytest.approx(history(tmp_path / "alone"), rel=1e-3)
+    losses, alone = history(tmp_path / "run"), history(tmp_path / "alone")
+    assert len(losses) == len(alone) == 120
+    assert losses[:40] == pytest.approx(alone[:40], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])
 def test_every_entry_refuses_to_be_one_of_several(name: str, call, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv(name, "2")
     monkeypatch.chdir(tmp_path)
-    for words in (WORDS, ["data", "builtin"], ["encode", "run", "texts.txt", "--output", "v.npy"], ["scale", "static"]):
+    assert cli.main(WORDS) == 2  # train could be one of several, if a launcher had said where the others are
+    assert capsys.readouterr().err.startswith(f"error: {name}=2, but RANK")
+    for words in (["data", "builtin"], ["encode", "run", "texts.txt", "--output", "v.npy"], ["scale", "static"]):
         assert cli.main(words) == 2
         assert capsys.readouterr().err.startswith(f"error: {name}=2: this runs in one process")
     assert book.main(["benchmark", "spine"]) == 2

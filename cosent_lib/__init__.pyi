@@ -48,6 +48,7 @@ from .ranking.scale import suggest_scale as suggest_scale
 from .training.errors import NonFiniteLoss as NonFiniteLoss
 from .training.errors import OutOfMemory as OutOfMemory
 from .training.errors import TrainingInterrupted as TrainingInterrupted
+from .training.ranks import RankLost as RankLost
 from .training.setup import TrainingConfig as TrainingConfig
 from .training.setup import TrainingResult as TrainingResult
 from .training.train import train as train

@@ -182,3 +182,12 @@ def test_no_page_shows_the_installation_for_colab(site: Path, page: str) -> None
     article = site_checks.soup(site / f"{page}.html").find("article")
     assert isinstance(article, Tag)
     assert "google.colab" not in article.get_text()
+
+
+def test_tables_of_cells_have_no_light_plate_in_the_dark() -> None:
+    """The theme lays one under every HTML output in which it finds no table of pandas' class."""
+    style = (ROOT / "_static" / "custom.css").read_text(encoding="utf-8")
+    rule = re.search(r'html\[data-theme="dark"\][^{]*\.text_html:has\(table\.shown\) \{([^}]*)\}', style)
+    assert rule is not None
+    assert "background: none" in rule[1]
+    assert "color: inherit" in rule[1]

@@ -5,6 +5,7 @@ The site is the folder that ``COSENT_SITE`` names, or else ``_build/html``.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

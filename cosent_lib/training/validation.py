@@ -71,7 +71,7 @@ class Validation:
         equal = f"validation: all {len(cosines)} cosines equal {cosines[0]:.6g} before the first step"
         if cause := self._lasting_cause(encoder):
             raise UndefinedMetric(f"{equal}, and training cannot change that: {cause}")
-        warnings.warn(f"{equal}: the encoder does not tell any texts apart yet", stacklevel=5)
+        warnings.warn(f"{equal}: the encoder does not tell any texts apart yet", stacklevel=7)
 
     def evaluate(self, encoder: SentenceEncoder) -> tuple[dict[str, float], NDArray[np.float64]]:
         """Metrics, as from ``evaluate``, and the cosines they are of.

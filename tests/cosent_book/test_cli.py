@@ -133,7 +133,7 @@ def test_help_of_every_command_has_examples_of_it(call_book: Call) -> None:
     code, out, _ = call_book("--help")
     assert code == 0
     commands = re.findall(r"^  (\w+)  ", out[out.index("Commands") :], re.MULTILINE)
-    assert set(commands) == {"benchmark", "verify", "measure", "table"}
+    assert set(commands) == {"benchmark", "verify", "measure", "table", "speed"}
     for command in commands:
         code, out, _ = call_book(command, "--help")
         assert code == 0

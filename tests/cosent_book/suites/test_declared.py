@@ -103,4 +103,6 @@ NOT_SHOWN_ANY_MORE = {"margin", "spine"}
 def test_every_suite_and_measurement_is_asked_for_by_a_chapter() -> None:
     """What no chapter shows is not worth its records."""
     known = {*SUITES, *(name for name, _ in declared())}
-    assert known - asked_for() == BEING_RECORDED | NOT_SHOWN_ANY_MORE, "show these in a chapter, or drop them with their records"
+    assert known - asked_for() == BEING_RECORDED | NOT_SHOWN_ANY_MORE, (
+        "show these in a chapter, or drop them with their records"
+    )

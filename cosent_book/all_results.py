@@ -19,11 +19,12 @@ from cosent_book.records import load_records
 from cosent_book.suites.plan import SUITES, rows
 from cosent_book.suites.rows import Row
 from cosent_book.suites.search import Search
+from cosent_book.tables import MISSING, decimals, with_half_width
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
 LAST, EDGE = "†", "‡"
-MISSING, UNDEFINED = "–", "undefined"
+UNDEFINED = "undefined"
 NUMBERS = frozenset(
     ("test Spearman", "AUC", "accuracy", "MRR", "seeds", "trials", "epochs", "best step")
 )  # fmt: skip
@@ -101,13 +102,13 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     shown = {
         "task": frame["task"], "encoder": frame["encoder"], "row": frame["row"], "altered data": frame["altered"],
         "test Spearman": [_spearman(*line) for line in zip(frame["spearman"], frame["half_width"], strict=True)],
-        "AUC": frame["auc"].map(_decimals), "accuracy": frame["accuracy"].map(_decimals),
-        "MRR": frame["mrr"].map(_decimals),
+        "AUC": frame["auc"].map(decimals), "accuracy": frame["accuracy"].map(decimals),
+        "MRR": frame["mrr"].map(decimals),
         "seeds": [_share(*line) for line in zip(frame["seeds"], frame["declared_seeds"], strict=True)],
         "chosen": [_choice(*line) for line in zip(frame["chosen"], frame["at_edge"], frame["trials"], strict=True)],
         "trials": ["" if count == 0 else str(count) for count in frame["trials"]],
         "loss": frame["loss"], "training": frame["training"],
-        "epochs": [_decimals(value, 1).removesuffix(".0") for value in frame["epochs"]],
+        "epochs": [decimals(value, 1).removesuffix(".0") for value in frame["epochs"]],
         "best step": [_step(*line) for line in zip(frame["best_step"], frame["at_last"], strict=True)],
     }  # fmt: skip
     if frame["loss"].equals(frame["row"]):
@@ -221,15 +222,10 @@ def _mean_of(values: Sequence[float | None]) -> float:
     return sum(given) / len(given) if given else math.nan
 
 
-def _decimals(value: float, digits: int = 3) -> str:
-    """A number with so many decimals and a true minus, never a negative zero; `MISSING` for NaN."""
-    return MISSING if math.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
-
-
 def _spearman(mean: float, half_width: float) -> str:
     if math.isnan(mean):
         return UNDEFINED
-    return _decimals(mean) if math.isnan(half_width) else f"{_decimals(mean)} ± {_decimals(half_width)}"
+    return with_half_width(mean, half_width, 3)
 
 
 def _share(count: int, declared_count: int) -> str:
@@ -243,4 +239,4 @@ def _choice(chosen: Mapping[str, Any], at_edge: Sequence[str], trials: int) -> s
 
 
 def _step(mean: float, at_last: int) -> str:
-    return _decimals(mean, 0) + (f" {LAST}" if at_last else "")
+    return decimals(mean, 0) + (f" {LAST}" if at_last else "")

@@ -27,8 +27,8 @@ EncoderOption = Annotated[
 
 
 BENCHMARKS = (
-    "benchmark spine --list",
-    'benchmark spine --only "lcqmc · static · cosent"',
+    "benchmark main --list",
+    'benchmark main --only "lcqmc · static · cosent"',
     "benchmark paper --encoder google-bert/bert-base-multilingual-cased",
 )
 
@@ -124,7 +124,7 @@ def speed(
         record_speed(measure_speed([part], typer.echo), output or RESULT)
 
 
-@app.command(epilog=examples(PROGRAM, "table spine", "table main --baseline 'CoSENT, λ = 20' --published"))
+@app.command(epilog=examples(PROGRAM, "table builtin", "table main --baseline 'CoSENT, λ = 20' --published"))
 def table(
     suite: Annotated[str, typer.Argument(help="Name of a suite, see cosent_book/suites/plan.py.")],
     form: Annotated[str, typer.Option("--format", help="md or csv.")] = "md",

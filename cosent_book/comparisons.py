@@ -1,8 +1,7 @@
 """Means over seeds and differences between losses, with intervals, and a p that knows how many were made."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -91,73 +90,3 @@ def _difference(values: pd.Series, base: pd.Series) -> dict[str, float]:
     constant = both.size < 2 or np.ptp(both) == 0
     p = math.nan if constant else float(stats.ttest_1samp(both, 0).pvalue)
     return {"difference": mean, "half_width": half, "p": p, "seeds": int(both.size)}
-
-
-def percent(values: ArrayLike) -> str:
-    """Mean over runs and half-width of its t-interval, times 100, such as ``72.4 ± 0.8``; missing values are left out.
-
-    Args:
-        values: ``[n]``, one a run.
-
-    Example:
-        >>> percent([0.5, 0.51, 0.52]), percent([0.5]), percent([])
-        ('51.0 ± 2.5', '50.0', '–')
-    """
-    found = np.asarray(values, dtype=np.float64)
-    found = found[np.isfinite(found)]
-    if not found.size:
-        return "–"
-    mean, half = mean_interval(found)
-    shown = f"{round(100 * mean, 1) + 0.0:.1f}".replace("-", "−")
-    return shown if math.isnan(half) else f"{shown} ± {100 * half:.1f}"
-
-
-def difference_table(
-    frame: pd.DataFrame,
-    base: str,
-    rows: Sequence[str],
-    tasks: Mapping[str, str],
-    pairs: Mapping[str, Mapping[str, Any]] | None = None,
-) -> pd.DataFrame:
-    """Mean differences from a row, in points of test Spearman with half-widths: texts, a line a row, a column a task.
-
-    A star stands for p < 0.05 over seeds, after Holm's correction for ``rows`` within the task (`compare`); a ring for
-    a 95 % bootstrap interval over test pairs that leaves out 0.
-
-    Args:
-        frame: as for `compare`.
-        base: the row that the others are compared with.
-        rows: the others, in the order of the lines.
-        tasks: task → its name in the head.
-        pairs: for each task the result of the measurement `paired_differences`; without, neither rings nor question
-            marks.
-
-    Raises:
-        ValueError: a row has two runs with one seed.
-    """
-    with_base = [task for task in tasks if (frame.loc[frame["task"] == task, "row"] == base).any()]
-    wanted = frame[frame["task"].isin(with_base) & frame["row"].isin([base, *rows])]
-    found = {(line["row"], line["task"]): line for line in compare(wanted, base).to_dict("records")}
-    lines = []
-    for row in rows:
-        cells = {}
-        for task, name in tasks.items():
-            line = found.get((row, task))
-            cells[name] = "–" if line is None else _difference_cell(line, pairs and pairs.get(task, {}), base)
-        lines.append({f"minus {base}": row, **cells})
-    return pd.DataFrame(lines)
-
-
-def _difference_cell(line: Mapping[Any, Any], pairs: Mapping[str, Any] | None, base: str) -> str:
-    if math.isnan(line["difference"]):
-        return "–"
-    text = f"{round(100 * line['difference'], 1) + 0.0:+.1f}".replace("-", "−")
-    if not math.isnan(line["half_width"]):
-        text += f" ± {100 * line['half_width']:.1f}"
-    star = "*" if line["p"] < 0.05 else ""
-    both = {line["row"], base}
-    measured = [each for each in (pairs or {}).get("differences", ()) if {each["row"], each["base"]} == both]
-    ring = (
-        "" if pairs is None else "?" if not measured else "" if measured[0]["low"] <= 0 <= measured[0]["high"] else "°"
-    )
-    return text + (f" {star}{ring}" if star or ring else "")

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from cosent_book.comparisons import compare, mean_interval
 from cosent_book.published import PUBLISHED
@@ -18,6 +20,7 @@ from cosent_lib.runs.record import Record
 
 Labelled = tuple[str, Sequence[Record]]
 _NO_ROWS = ("task", "encoder", "loss", "chosen", "training", "seeds")
+MISSING = "–"
 MOST_COLUMNS = 6  # of a table in a chapter; longer ones have a page of their own
 _LIKE_A_NUMBER = re.compile(r"[-−+±≤≥<>~]?\s?\d|–$")
 
@@ -92,15 +95,13 @@ def _as_text(value: Any, places: int) -> str:
     if isinstance(value, str):
         return value
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, numbers.Real) and math.isnan(value)):
-        return "–"
+        return MISSING
     if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy's too
         return "yes" if value else "no"
     if isinstance(value, numbers.Integral):
-        return f"{int(value):,}".replace("-", "−")
+        return decimals(int(value), 0, thousands=True)
     if isinstance(value, numbers.Real):
-        text = f"{float(value):,.{places}f}"
-        unsigned = text.lstrip("-")
-        return text.replace("-", "−") if unsigned.strip("0.,") else unsigned  # −0.000 is 0.000
+        return decimals(float(value), places, thousands=True)
     return str(value)
 
 
@@ -199,3 +200,89 @@ def _comparisons(rows: Sequence[Labelled], baseline: str, form: str) -> list[dic
         values = (empty if math.isnan(value) else text for value, text in zip((difference, p), shown, strict=True))
         cells.append(dict(zip(names, values, strict=True)))
     return cells
+
+
+def decimals(value: float, digits: int = 3, *, signed: bool = False, thousands: bool = False) -> str:
+    """A number with so many decimals and a true minus, never a negative zero; `MISSING` for NaN.
+
+    Example:
+        >>> decimals(-0.0004), decimals(1.25, 1, signed=True), decimals(-1234.5, 0, thousands=True)
+        ('0.000', '+1.2', '−1,234')
+    """
+    if math.isnan(value):
+        return MISSING
+    form = f"{'+' if signed else ''}{',' if thousands else ''}.{digits}f"
+    return format(round(value, digits) + 0.0, form).replace("-", "−")
+
+
+def with_half_width(value: float, half_width: float, digits: int = 1, *, signed: bool = False) -> str:
+    """Such as ``72.4 ± 0.8``; the value alone where there is no interval (NaN, for a single run)."""
+    shown = decimals(value, digits, signed=signed)
+    return shown if math.isnan(half_width) else f"{shown} ± {half_width:.{digits}f}"
+
+
+def percent(values: ArrayLike) -> str:
+    """Mean over runs and half-width of its t-interval, times 100, such as ``72.4 ± 0.8``; missing values are left out.
+
+    Args:
+        values: ``[n]``, one a run.
+
+    Example:
+        >>> percent([0.5, 0.51, 0.52]), percent([0.5]), percent([])
+        ('51.0 ± 2.5', '50.0', '–')
+    """
+    found = np.asarray(values, dtype=np.float64)
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return MISSING
+    mean, half = mean_interval(found)
+    return with_half_width(100 * mean, 100 * half)
+
+
+def difference_table(
+    frame: pd.DataFrame,
+    base: str,
+    rows: Sequence[str],
+    tasks: Mapping[str, str],
+    pairs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
+    """Mean differences from a row, in points of test Spearman with half-widths: texts, a line a row, a column a task.
+
+    A star stands for p < 0.05 over seeds, after Holm's correction for ``rows`` within the task (`compare`); a ring for
+    a 95 % bootstrap interval over test pairs that leaves out 0.
+
+    Args:
+        frame: as for `compare`.
+        base: the row that the others are compared with.
+        rows: the others, in the order of the lines.
+        tasks: task → its name in the head.
+        pairs: for each task the result of the measurement `paired_differences`; without, neither rings nor question
+            marks.
+
+    Raises:
+        ValueError: a row has two runs with one seed.
+    """
+    with_base = [task for task in tasks if (frame.loc[frame["task"] == task, "row"] == base).any()]
+    wanted = frame[frame["task"].isin(with_base) & frame["row"].isin([base, *rows])]
+    found = {(line["row"], line["task"]): line for line in compare(wanted, base).to_dict("records")}
+    lines = []
+    for row in rows:
+        cells = {}
+        for task, name in tasks.items():
+            line = found.get((row, task))
+            cells[name] = MISSING if line is None else _difference_cell(line, pairs and pairs.get(task, {}), base)
+        lines.append({f"minus {base}": row, **cells})
+    return pd.DataFrame(lines)
+
+
+def _difference_cell(line: Mapping[Any, Any], pairs: Mapping[str, Any] | None, base: str) -> str:
+    if math.isnan(line["difference"]):
+        return MISSING
+    text = with_half_width(100 * line["difference"], 100 * line["half_width"], signed=True)
+    star = "*" if line["p"] < 0.05 else ""
+    both = {line["row"], base}
+    measured = [each for each in (pairs or {}).get("differences", ()) if {each["row"], each["base"]} == both]
+    ring = (
+        "" if pairs is None else "?" if not measured else "" if measured[0]["low"] <= 0 <= measured[0]["high"] else "°"
+    )
+    return text + (f" {star}{ring}" if star or ring else "")

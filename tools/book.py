@@ -83,7 +83,7 @@ def stage(folder: Path) -> Path:
     return folder / "chapters"
 
 
-def fold_setup(chapters: Path) -> None:
+def remove_setup(chapters: Path) -> None:
     """Take the setup cells off the pages: they do something in Colab only, where they stand."""
     for path in sorted(chapters.glob("*.ipynb")):
         notebook = notebooks.read(path)
@@ -95,7 +95,7 @@ def fold_setup(chapters: Path) -> None:
 
 def render(staged: Path, output: Path) -> Path:
     """Render the staged book with warnings as errors; return the folder of the html pages."""
-    fold_setup(staged / "chapters")
+    remove_setup(staged / "chapters")
     html = output / "_build" / "html"
     for old in (html, html.parent / ".doctrees"):
         shutil.rmtree(old, ignore_errors=True)

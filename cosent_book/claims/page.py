@@ -1,12 +1,12 @@
 """The texts of the page *Claims*: a line for each claim, and its comparisons one by one."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from cosent_book.claims.declared import CLAIMS
 from cosent_book.claims.evidence import EPOCHS, Claim, Evidence, Finding, Outcome, verdict_of
+from cosent_book.tables import MISSING, decimals, with_half_width
 
 UNTRIED = "not tried"
 _SAYS: dict[Outcome, str] = {"holds": "holds", "open": "open", "contradicts": "against"}
@@ -39,11 +39,11 @@ def comparisons(findings: Sequence[Finding]) -> pd.DataFrame:
             "tried on": _ROLES[each.role], "suite": each.place.suite, "set": each.place.task,
             "encoder": " ".join(text for text in (each.place.encoder, each.place.alter) if text),
             "compared": f"{each.place.row} − {each.place.base}", "metric": METRICS[each.place.metric],
-            "difference": _with_half(each.difference, each.half_width),
+            "difference": with_half_width(each.difference, each.half_width, signed=True),
             "seeds": str(each.seeds), "epochs": f"{each.epochs:.1f}",
-            "over test pairs": "–" if each.pairs is None else f"{_signed(each.pairs[0])} to {_signed(each.pairs[1])}",
+            "over test pairs": " to ".join(decimals(end, 1, signed=True) for end in each.pairs or ()) or MISSING,
             "seeds say": _SAYS[each.over_seeds],
-            "pairs say": "–" if each.over_pairs is None else _SAYS[each.over_pairs],
+            "pairs say": MISSING if each.over_pairs is None else _SAYS[each.over_pairs],
         }
         for each in findings
     )  # fmt: skip
@@ -61,12 +61,3 @@ def counted(outcomes: Sequence[Outcome]) -> str:
     against = outcomes.count("contradicts")
     holds = f"{outcomes.count('holds')} of {len(outcomes)} hold"
     return f"{holds}, {against} against" if against else holds
-
-
-def _with_half(difference: float, half_width: float) -> str:
-    return _signed(difference) + ("" if math.isnan(half_width) else f" ± {half_width:.1f}")
-
-
-def _signed(value: float) -> str:
-    """With its sign and one decimal, a true minus, never a negative zero."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")

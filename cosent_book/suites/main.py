@@ -1,19 +1,10 @@
-"""The suites of the central comparison: `spine`, `builtin` and `main`."""
+"""The suites of the first comparison: `builtin`, and `main`, one short budget for every loss."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cosent_book.suites.rows import ALL_LOSSES, RATES, SCALES, Row, dial_row, grid
 from cosent_lib.runs.run import Run
-
-
-def spine() -> Iterator[Row]:
-    """What the chapters on the ranking loss and on CoSENT show of real data, each loss with its customary settings."""
-    yield from grid("spine", tasks=["lcqmc"], encoder="static", losses=ALL_LOSSES, seeds=range(5))
-    graded = [*ALL_LOSSES, ("sbert", {"num_labels": 6})]  # grades 0 to 5 as classes
-    yield from grid(
-        "spine", tasks=["stsb_en", "stsb_zh"], encoder="static", losses=graded, seeds=range(5), training={"epochs": 5}
-    )
 
 
 def builtin() -> Iterator[Row]:
@@ -87,4 +78,4 @@ def _contenders(ordinal: bool) -> list[Contender]:
     return [*rows[:4], ("Sentence-BERT, 6 classes", "sbert", {"num_labels": 6}, RATES), *rows[4:]] if ordinal else rows
 
 
-MAIN_SUITES: dict[str, Callable[..., Iterator[Row]]] = {"builtin": builtin, "spine": spine, "main": main}
+MAIN_SUITES: dict[str, Callable[..., Iterator[Row]]] = {"builtin": builtin, "main": main}

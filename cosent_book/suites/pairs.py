@@ -41,12 +41,6 @@ def negatives() -> Iterator[Row]:
             yield from _static("negatives", task, loss, options, alter=alter, judge=("test", "test:retrieval"))
 
 
-def margin() -> Iterator[Row]:
-    """The margin of the direct loss, from −1 (the linear loss) to nearly 1."""
-    for task, value in product(("stsb_en", "atec", "lcqmc"), (-1.0, 0.0, 0.3, 0.5, 0.7, 0.9)):
-        yield from _static("margin", task, "cosine_margin", {"margin": value})
-
-
 FEATURES = (
     ("u", "v", "|u-v|"), ("u", "v"), ("|u-v|",), ("u*v",), ("u", "v", "u*v"), ("|u-v|", "u*v"),
     ("u", "v", "|u-v|", "u*v"),
@@ -148,6 +142,6 @@ def _minilm(loss: str, options: Mapping[str, Any], rate: float, seed: int) -> It
 
 
 SENTENCE_PAIRS: dict[str, Callable[[], Iterator[Row]]] = {
-    "minilm": minilm, "negatives": negatives, "margin": margin, "sbert": sbert, "lambda": lambda_, "batch": batch,
+    "minilm": minilm, "negatives": negatives, "sbert": sbert, "lambda": lambda_, "batch": batch,
     "noise": noise,
 }  # fmt: skip

@@ -173,13 +173,13 @@ def test_without_a_command_it_shows_the_help_page(call_book: Call) -> None:
         (["benchmark"], "Missing argument 'suite'"),
         (["benchmark", "spin"], "unknown suite 'spin', expected one of: "),
         (["table", "spin"], "unknown suite 'spin', expected one of: "),
-        (["benchmark", "spine", "--only", "no such run"], "no run of suite 'spine' contains 'no such run'; see: "),
-        (["table", "spine", "--only", "no such run"], "no run of suite 'spine' contains 'no such run'; see: "),
-        (["table", "spine", "--format", "html"], "html"),
-        (["table", "spine", "--baseline", "bass"], "no row is called 'bass'"),
+        (["benchmark", "builtin", "--only", "no such run"], "no run of suite 'builtin' contains 'no such run'; see: "),
+        (["table", "builtin", "--only", "no such run"], "no run of suite 'builtin' contains 'no such run'; see: "),
+        (["table", "builtin", "--format", "html"], "html"),
+        (["table", "builtin", "--baseline", "bass"], "no row is called 'bass'"),
         (["measure", "nothing"], "unknown measurement 'nothing', expected one of: "),
         (["verify", "spin"], "suite 'spin' has no record"),
-        (["verify", "spine", "--count", "few"], "--count"),
+        (["verify", "builtin", "--count", "few"], "--count"),
     ],
 )
 def test_a_mistake_takes_one_line_and_exit_code_two(call_book: Call, words: list[str], message: str) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cosent_book.comparisons import compare, difference_table, holm, mean_interval, percent
+from cosent_book.comparisons import compare, holm, mean_interval
 
 
 def runs(**scores: list[float]) -> pd.DataFrame:
@@ -81,26 +81,3 @@ def test_without_the_base_or_with_a_seed_twice() -> None:
         compare(runs(base=[0.5]), "x")
     with pytest.raises(ValueError, match="same seed"):
         compare(pd.concat([runs(base=[0.5], a=[0.1]), runs(a=[0.2])]), "base")
-
-
-def test_percent_leaves_out_what_is_missing() -> None:
-    assert percent([0.5, math.nan, 0.52]) == "51.0 ± 12.7"
-    assert percent([math.nan]) == "–"
-
-
-def test_a_difference_table_marks_what_passes_either_test() -> None:
-    frame = pd.DataFrame(
-        {"task": "a", "row": row, "seed": seed, "test_spearman": score + 0.001 * seed * (row == "better")}
-        for row, score in (("base", 0.5), ("better", 0.6), ("same", 0.5))
-        for seed in range(3)
-    )
-    alone = frame[frame["seed"] == 0].assign(task="b")
-    measured = {"differences": [{"row": "base", "base": "better", "low": -0.2, "high": -0.05}]}
-    table = difference_table(
-        pd.concat([frame, alone, alone.assign(task="c")[alone["row"] != "base"]]),
-        "base", ["better", "same", "absent"], {"a": "A", "b": "B", "c": "C"}, {"a": measured},
-    )  # fmt: skip
-    assert table.columns.tolist() == ["minus base", "A", "B", "C"]
-    assert table["C"].tolist() == ["–", "–", "–"]
-    assert table["A"].tolist() == ["+10.1 ± 0.2 *°", "+0.0 ± 0.0 ?", "–"]
-    assert table["B"].tolist() == ["+10.0 ?", "+0.0 ?", "–"]

@@ -162,7 +162,7 @@ def test_labels_metrics_and_options_of_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suite", "row"), [("spine", "cosent"), ("main", "CoSENT, λ tuned"), ("family", "CoSENT + in-batch")]
+    ("suite", "row"), [("batch", "CoSENT, 128"), ("main", "CoSENT, λ tuned"), ("family", "CoSENT + in-batch")]
 )
 def test_means_in_the_table_are_those_of_the_records_json(
     suite: str, row: str, monkeypatch: pytest.MonkeyPatch, call_book: Callable[..., tuple[int, str, str]]

@@ -14,7 +14,16 @@ from scipy import stats
 from cosent_book import published
 from cosent_book.comparisons import mean_interval
 from cosent_book.frames import to_frame
-from cosent_book.tables import Labelled, published_table, show, table
+from cosent_book.tables import (
+    Labelled,
+    decimals,
+    difference_table,
+    percent,
+    published_table,
+    show,
+    table,
+    with_half_width,
+)
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
@@ -194,3 +203,34 @@ def test_more_than_six_columns_are_refused() -> None:
         show(six.set_axis(["a row"]))
     with pytest.raises(ValueError, match="in levels"):
         show(pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])))
+
+
+def test_percent_leaves_out_what_is_missing() -> None:
+    assert percent([0.5, math.nan, 0.52]) == "51.0 ± 12.7"
+    assert percent([math.nan]) == "–"
+
+
+def test_a_difference_table_marks_what_passes_either_test() -> None:
+    frame = pd.DataFrame(
+        {"task": "a", "row": row, "seed": seed, "test_spearman": score + 0.001 * seed * (row == "better")}
+        for row, score in (("base", 0.5), ("better", 0.6), ("same", 0.5))
+        for seed in range(3)
+    )
+    alone = frame[frame["seed"] == 0].assign(task="b")
+    measured = {"differences": [{"row": "base", "base": "better", "low": -0.2, "high": -0.05}]}
+    table = difference_table(
+        pd.concat([frame, alone, alone.assign(task="c")[alone["row"] != "base"]]),
+        "base", ["better", "same", "absent"], {"a": "A", "b": "B", "c": "C"}, {"a": measured},
+    )  # fmt: skip
+    assert table.columns.tolist() == ["minus base", "A", "B", "C"]
+    assert table["C"].tolist() == ["–", "–", "–"]
+    assert table["A"].tolist() == ["+10.1 ± 0.2 *°", "+0.0 ± 0.0 ?", "–"]
+    assert table["B"].tolist() == ["+10.0 ?", "+0.0 ?", "–"]
+
+
+def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
+    assert [decimals(value, 1) for value in (-0.04, 0.04, -1.25, math.nan)] == ["0.0", "0.0", "−1.2", "–"]
+    assert decimals(-0.04, 1, signed=True) == "+0.0"
+    assert decimals(-1234.5, 1, thousands=True) == "−1,234.5"
+    assert with_half_width(-0.5, 0.25, 2, signed=True) == "−0.50 ± 0.25"
+    assert with_half_width(0.5, math.nan) == "0.5"

@@ -15,7 +15,7 @@ from cosent_book.records import load_records
 from cosent_book.suites.plan import SUITES, plan, rows
 from cosent_book.suites.rows import Row
 from cosent_lib.data.tasks import TASKS
-from cosent_lib.losses.make import LOSSES, make_loss
+from cosent_lib.losses.make import make_loss
 from cosent_lib.runs import perform
 from cosent_lib.runs.run import NOT_TRAINING_SETTINGS, Run
 from cosent_lib.training.setup import TrainingConfig
@@ -52,18 +52,6 @@ def test_suites_declare_runs_that_can_be_made(suite: str) -> None:
         perform._training_config(run, progress=False)
 
 
-def test_spine_has_all_losses_on_equal_terms() -> None:
-    for task in ("lcqmc", "stsb_en", "stsb_zh"):
-        found = [row for row in rows("spine") if row.candidates[0].task == task]
-        runs = [row.candidates[0] for row in found]
-        assert {run.encoder for run in runs} == {"static"}
-        plain = {run.loss for run in runs if not run.loss_options}
-        # the exponent of the one is no customary setting (suite `dial`), the other is in the suite `table`
-        assert plain == set(LOSSES) - {"power_mean", "contrastive"}
-        assert len({json.dumps(dict(run.training), sort_keys=True) for run in runs}) == 1
-        assert len({row.seeds for row in found}) == 1
-
-
 @pytest.mark.parametrize("suite", SUITES)
 def test_recorded_runs_are_declared_and_their_settings_are_todays(suite: str) -> None:
     """A default that moves makes the records that relied on it those of another run: make them again."""
@@ -96,13 +84,9 @@ def asked_for() -> set[str]:
 
 BEING_RECORDED = {"e5", "minilm_grid"}
 """Suites whose chapters follow when their records are whole; a chapter that shows one takes it off this list."""
-NOT_SHOWN_ANY_MORE = {"margin", "spine"}
-"""Suites that the chapters left behind when the converged table came; they are listed on *All results*, and go next."""
 
 
 def test_every_suite_and_measurement_is_asked_for_by_a_chapter() -> None:
     """What no chapter shows is not worth its records."""
     known = {*SUITES, *(name for name, _ in declared())}
-    assert known - asked_for() == BEING_RECORDED | NOT_SHOWN_ANY_MORE, (
-        "show these in a chapter, or drop them with their records"
-    )
+    assert known - asked_for() == BEING_RECORDED, "show these in a chapter, or drop them with their records"

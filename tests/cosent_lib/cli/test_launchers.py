@@ -111,7 +111,7 @@ def test_every_entry_refuses_to_be_one_of_several(name: str, call, tmp_path, mon
     for words in (["data", "builtin"], ["encode", "run", "texts.txt", "--output", "v.npy"], ["scale", "static"]):
         assert cli.main(words) == 2
         assert capsys.readouterr().err.startswith(f"error: {name}=2: this runs in one process")
-    assert book.main(["benchmark", "spine"]) == 2
+    assert book.main(["benchmark", "main"]) == 2
     encoder = TinyEncoder()
     with pytest.raises(ValueError, match=f"{name}=2"):
         train(encoder, make_loss("cosent", encoder), PAIRS, quiet(output_dir=tmp_path))

@@ -67,7 +67,7 @@ def paired_differences(data: Data, *, suite: str, task: str, rows: Sequence[str]
 def _differences(rows: Sequence[str], cosines: NDArray[Any], labels: NDArray[Any]) -> list[dict[str, Any]]:
     """All differences of Spearman between two of the rows of ``cosines`` ``[rows, pairs]``, with their intervals.
 
-    The intervals of `cosent_lib.bootstrap_difference`, but each row is ranked once a draw, not once for every other row.
+    The intervals of `cosent_lib.bootstrap_difference`; here a row is ranked once a draw, not once for each other row.
     """
     generator = np.random.default_rng(SEED)
     draws = [np.arange(len(labels)), *(generator.integers(len(labels), size=(RESAMPLES, len(labels))))]

@@ -60,8 +60,10 @@ def pytest_command(step: str) -> list[str]:
     if step == "site":
         return _python("-m", "pytest", "-q", "-m", "site", "tests/site")
     chapters = [path.relative_to(ROOT).as_posix() for path in chapter_paths()]
+    # A kernel computes with one thread, so there can be one a core; two that start at once on a busy machine are slow.
     nbval = ("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}")
-    return _python("-m", "pytest", "-q", *nbval, *chapters)
+    kernels = ("-n", "logical", "--maxprocesses=4", "--dist=loadfile", "--nbval-kernel-startup-timeout=300")
+    return _python("-m", "pytest", "-q", *kernels, *nbval, *chapters)
 
 
 def count(report: Path, returncode: int) -> tuple[int, int, int]:

@@ -56,6 +56,8 @@ OFFLINE = {
     "TQDM_DISABLE": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # One thread: sums in the same order on every machine, and `make test` runs a chapter on each core.
+    "OMP_NUM_THREADS": "1",
 }
 UNREACHABLE = "http://127.0.0.1:9"  # a proxy that is not there: a request to anywhere fails at once
 

@@ -13,7 +13,7 @@ from cosent_book.alterations import altered
 from cosent_book.geometry import geometry
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.measurements.training import static_encoder, train_static
-from cosent_lib.data.columns import pair_columns
+from cosent_lib.data.columns import Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
 from cosent_lib.losses.sentence_bert import FEATURES, SoftmaxLoss
@@ -64,6 +64,20 @@ def start_difference_weights(loss: SoftmaxLoss, value: float | Tensor) -> None:
     """
     steps = torch.linspace(-0.5, 0.5, loss.num_labels).to(loss.classifier.weight)
     loss.classifier.weight[:, _columns_of_difference(loss)] = value * steps[:, None]
+
+
+def watch_collapse(encoder: SentenceEncoder, loss: SoftmaxLoss, pairs: Pairs) -> dict[str, float]:
+    """``accuracy`` of the classifier and ``auc`` of the cosine, and how many of `difference_weights` are ``positive``
+    (a share).
+
+    Raises:
+        ValueError: a classifier that does not look at |u − v|.
+    """
+    return {
+        "accuracy": evaluate_classifier(encoder, loss, pairs)["accuracy"],
+        "auc": evaluate(encoder, pairs)["auc"],
+        "positive": (difference_weights(loss) > 0).double().mean().item(),
+    }
 
 
 @measurement(

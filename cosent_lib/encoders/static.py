@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -57,6 +58,32 @@ def build_vocabulary(texts: Iterable[str], size: int) -> list[str]:
     return sorted(counts, key=lambda feature: (-counts[feature], feature))[:size]
 
 
+class Vocabulary(dict[str, int]):
+    """Features and their numbers, in order. It never changes: copies of an encoder share it, and its memory of texts.
+
+    Raises:
+        ValueError: a feature that is no text or comes twice.
+    """
+
+    remembered = 1 << 15  # texts, some hundred bytes each: half of a short training is cutting the same texts again
+
+    def __init__(self, listed: Sequence[str]) -> None:
+        super().__init__()
+        for number, feature in enumerate(listed):
+            if not isinstance(feature, str) or self.setdefault(feature, number) != number:
+                raise ValueError(f"feature {number} is {feature!r:.60}; expected a text that no feature before it is")
+        self.numbers = lru_cache(self.remembered)(self._numbers)
+
+    def _numbers(self, text: str) -> tuple[int, ...]:
+        return tuple(number for number in map(self.get, features(text)) if number is not None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[str]]]:
+        return type(self), (list(self),)
+
+
 class StaticEncoder(SentenceEncoder):
     """An embedding bag: a text's vector is the mean of its known features' vectors.
 
@@ -83,10 +110,7 @@ class StaticEncoder(SentenceEncoder):
         self.name = name
         self.dim = weight.shape[1]
         self.seed = seed
-        self.vocabulary: dict[str, int] = {}
-        for number, feature in enumerate(vocabulary):
-            if not isinstance(feature, str) or self.vocabulary.setdefault(feature, number) != number:
-                raise ValueError(f"feature {number} is {feature!r:.60}; expected a text that no feature before it is")
+        self.vocabulary = Vocabulary(vocabulary)
         self.weight = nn.Parameter(weight.float())
         self.eval()
 
@@ -105,9 +129,7 @@ class StaticEncoder(SentenceEncoder):
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Numbers of the known features of each text, with repetitions; may be empty."""
-        lookup = self.vocabulary.get
-        numbered = (map(lookup, features(text)) for text in checked_texts(texts))
-        return [[number for number in numbers if number is not None] for numbers in numbered]
+        return list(map(list, map(self.vocabulary.numbers, checked_texts(texts))))
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """Mean vectors ``[n, dim]``; nothing is padded, so no length buckets are needed."""

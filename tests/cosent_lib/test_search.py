@@ -21,6 +21,7 @@ from cosent_lib.cli import main as cli
 from cosent_lib.data.files import MalformedFile, MalformedRow
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
+from cosent_lib.encoders.static import Vocabulary
 from cosent_lib.search import encode_file, read_texts, search_file, unfinished
 from cosent_lib.texts import TextsCutWarning
 
@@ -468,7 +469,7 @@ def test_vectors_are_searched_with_their_own_encoder_only(static, stored, texts)
 def test_one_vocabulary_in_another_order_is_another_encoder(static, stored, texts):
     other = copy.deepcopy(static)
     words = list(other.vocabulary)
-    other.vocabulary = {word: number for number, word in enumerate([words[1], words[0], *words[2:]])}
+    other.vocabulary = Vocabulary([words[1], words[0], *words[2:]])
     with pytest.raises(ValueError, match="another encoder"):
         search_file(other, stored, texts, "gym")
 

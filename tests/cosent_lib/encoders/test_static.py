@@ -1,6 +1,8 @@
 """The static encoder: features by hand, means, sparse gradients."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from safetensors.torch import save_file
 
 from cosent_lib.encoders.base import WEIGHTS_FILE, SentenceEncoder
 from cosent_lib.encoders.load import load_encoder
-from cosent_lib.encoders.static import build_vocabulary, features
+from cosent_lib.encoders.static import Vocabulary, build_vocabulary, features
 
 
 @pytest.mark.parametrize(
@@ -136,3 +138,17 @@ def test_weights_that_are_no_vectors_are_refused(change: Any, static: SentenceEn
     save_file({"vectors": weight}, tmp_path / "e" / WEIGHTS_FILE)
     with pytest.raises(ValueError, match=r"holds \['vectors'\]; expected one tensor, weight"):
         load_encoder(str(tmp_path / "e"))
+
+
+def test_copies_share_the_vocabulary_and_what_they_return_is_the_callers() -> None:
+    encoder = load_encoder("static", ["rain on a mat", "a cat"], dim=4)
+    copied = copy.deepcopy(encoder)
+    assert copied.vocabulary is encoder.vocabulary
+    ids = encoder.tokenize(["a cat", "rain"])
+    ids[0].clear()  # a caller may do with its lists what it likes
+    assert copied.tokenize(["a cat", "rain"]) == encoder.tokenize(["a cat", "rain"]) != ids
+    again = pickle.loads(pickle.dumps(encoder))
+    assert again.vocabulary == encoder.vocabulary
+    assert again.tokenize(["a cat"]) == encoder.tokenize(["a cat"])
+    with pytest.raises(ValueError, match="feature 1 is 'a'; expected a text that no feature before it is"):
+        Vocabulary(["a", "a"])

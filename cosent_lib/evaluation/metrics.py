@@ -54,6 +54,8 @@ def pearson(scores: ArrayLike, labels: ArrayLike) -> float:
     """Pearson's linear correlation, in [−1, 1]; neither side may be constant."""
     x, y = _two_columns(scores, labels)
     check_defined(x, "scores")
+    # By powers of two, which is exact: squares of numbers near the ends of float64 would overflow or vanish.
+    x, y = (np.ldexp(column, -np.frexp(np.abs(column).max())[1]) for column in (x, y))
     return float(stats.pearsonr(x, y).statistic)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+TIED = 1e-12  # a product of matrices rounds otherwise for other shapes, so that equal vectors differ in a last digit
+
 
 def near_one(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
     """Multiply each row of ``[n, dim]`` by a power of two, so that its largest number lies in [½, 1).
@@ -23,24 +25,24 @@ def ranks_of_partners(
 ) -> list[NDArray[np.int64]]:
     """For each query, the ranks (from 1, rising) at which its partners are found among all other rows.
 
-    Cosines in float32. A text that is not a partner and has the same cosine as one is ranked before it: ties count
-    against the encoder.
+    A text that is not a partner and has the same cosine as one (to `TIED`) is ranked before it: ties count against
+    the encoder, and ``chunk`` changes nothing.
 
     Args:
         vectors: ``[n, dim]``; zero rows have cosine 0 with everything.
         partners: query row → rows to be found, neither empty nor holding the query.
         chunk: queries compared with all rows at once; memory is chunk × n floats.
     """
-    vectors = near_one(vectors)
+    vectors = near_one(vectors.astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    unit = vectors / np.where(lengths == 0, 1, lengths)
     queries, ranks = list(partners), []
     for start in range(0, len(queries), chunk):
         rows = queries[start : start + chunk]
         for query, cosines in zip(rows, unit[rows] @ unit.T, strict=True):
             wanted = -np.sort(-cosines[partners[query]])
             cosines[[query, *partners[query]]] = -np.inf  # what is left are the wrong answers
-            ahead = np.array([np.count_nonzero(cosines >= cosine) for cosine in wanted])
+            ahead = np.array([np.count_nonzero(cosines >= cosine - TIED) for cosine in wanted])
             ranks.append(ahead + np.arange(1, wanted.size + 1))
     return ranks
 

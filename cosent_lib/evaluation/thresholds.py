@@ -29,7 +29,7 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike, metric: str = "accuracy
 
     Returns:
         Threshold: the cut half-way between the two neighbouring scores and the value there. "All ones" is the
-        smallest score, "all zeros" the next float above the largest, so that the number is always finite.
+        smallest score, "all zeros" the next float above the largest (infinite only above the largest float).
         Of several equally good cuts the highest is returned.
 
     Raises:

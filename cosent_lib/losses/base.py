@@ -17,11 +17,18 @@ Maybe: TypeAlias = Tensor | None
 def unit(x: Tensor) -> Tensor:
     """Scale the rows of ``x: [..., dim]`` to length 1, in float32 or better; zero rows stay zero with zero gradient."""
     x = x if x.dtype == torch.float64 else x.float()
-    # In float64 the squares neither overflow nor vanish. A zero row is divided by 1 and then replaced by a constant:
-    # dividing it by some tiny number instead would give it a gradient of 1/tiny.
+    if x.dtype == torch.float64 and x.shape[-1]:  # no wider type holds its squares: the largest number goes near 1
+        x = x * _inverse_power(x.detach().abs().amax(-1, keepdim=True), 1022)
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=compute_dtype(x))
-    is_zero = length == 0
-    return torch.where(is_zero, 0, x / torch.where(is_zero, 1, length).to(x.dtype))
+    # Lengths near 1, by a power of two, which is exact: some have no float32. A zero row is divided by 1 and then
+    # replaced by a constant: dividing it by some tiny number instead would give it a gradient of 1/tiny.
+    factor, is_zero = _inverse_power(length.detach(), 126), length == 0
+    return torch.where(is_zero, 0, x * factor.to(x.dtype) / torch.where(is_zero, 1, length * factor).to(x.dtype))
+
+
+def _inverse_power(size: Tensor, most: int) -> Tensor:
+    """A power of two, at most ``most`` and at least minus that, which brings positive sizes near 1."""
+    return torch.exp2(-torch.frexp(size).exponent.clamp(-most, most).to(size))
 
 
 def cosine(u: Tensor, v: Tensor) -> Tensor:

@@ -127,3 +127,9 @@ def test_average_precision_is_for_two_labels() -> None:
         average_precision([1, 2, 3], [0, 0.5, 1])
     with pytest.raises(ValueError, match="undefined: all 2 labels equal 0"):
         average_precision([1, 2], [0, 0])
+
+
+@pytest.mark.parametrize("size", [1.7e308, 1e200, 1e-200, 5e-324])
+def test_pearson_of_numbers_at_the_ends_of_float64(size: float) -> None:
+    assert pearson([size, -size, 0.0], [0, 1, 2]) == pytest.approx(-0.5)
+    assert pearson([0, 1, 2], [size, -size, 0.0]) == pytest.approx(-0.5)

@@ -68,3 +68,16 @@ def test_retrieval_refuses_what_it_cannot_rank() -> None:
         evaluate_retrieval(encoder, {"sentence1": ["a", "b"], "sentence2": ["a", "c"], "score": [1, 0]})
     with pytest.raises(ValueError, match="ks must be whole numbers of at least 1, got \\(0,\\)"):
         evaluate_retrieval(encoder, {"sentence1": ["a"], "sentence2": ["b"], "score": [1]}, ks=(0,))
+
+
+def test_equal_vectors_tie_whatever_the_chunk() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 97))
+    names = [f"t{i}" for i in range(64)]
+    vectors = {name: (one if i % 2 else other * 3.0**i).tolist() for i, name in enumerate(names)}  # of two directions
+    pairs = {"sentence1": names[:-2], "sentence2": names[2:], "score": [1.0] * 62}
+    found = [evaluate_retrieval(FixedEncoder(vectors), pairs, chunk=chunk) for chunk in (1, 2, 7, 64)]
+    assert found == [found[0]] * 4
+    # 31 others share a text's direction; its one or two partners stand behind all that are none
+    assert found[0]["recall@10"] == 0
+    assert found[0]["mrr"] == pytest.approx((4 * 1 / 31 + 60 * 1 / 30) / 64)

@@ -145,3 +145,20 @@ def test_equals_the_sum_of_sentence_transformers_losses() -> None:
 def test_a_sum_refuses_what_it_cannot_add(parts: dict, weights: dict | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SummedLoss(parts, weights)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sizes"),
+    [(torch.float32, (1e-45, 1e-38, 1e-20, 3e38)), (torch.float64, (5e-324, 1e-170, 1e160, 1.7e308))],
+)
+def test_cosines_of_vectors_at_the_ends_of_their_type(dtype: torch.dtype, sizes: tuple[float, ...]) -> None:
+    directions = torch.tensor([[1.0, 1, 0], [-1.0, 0, 1]], dtype=dtype)
+    expected = cosine(directions, directions.flip(0))
+    for size in sizes:
+        extreme = (directions * size).requires_grad_()
+        torch.testing.assert_close(cosine(extreme, directions.flip(0)), expected)
+        torch.testing.assert_close(cosine(extreme, extreme), torch.ones(2, dtype=dtype))
+    ordinary = directions.clone().requires_grad_()
+    (large,) = torch.autograd.grad(cosine(extreme, directions.flip(0)).sum(), extreme)
+    (plain,) = torch.autograd.grad(cosine(ordinary, directions.flip(0)).sum(), ordinary)
+    torch.testing.assert_close(large * extreme.detach().abs().max(), plain, rtol=1e-4, atol=1e-7)

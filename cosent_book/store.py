@@ -8,11 +8,12 @@ with the earlier date counts, and the next one that is added drops the other. Re
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from cosent_lib import files
 from cosent_lib.files import replacing
 from cosent_lib.runs.run import dump
 from cosent_lib.runs.schema import DamagedRecord, refuse_constant
@@ -102,23 +103,9 @@ def fold(name: str, folder: Path | None = None) -> None:
             done.unlink()
 
 
-@contextmanager
-def claimed(name: str, key: str, folder: Path | None = None) -> Iterator[bool]:
+def claimed(name: str, key: str, folder: Path | None = None) -> AbstractContextManager[bool]:
     """Whether a run is ours to carry out inside the block. A killed process loses its claim."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(_spool_folder(folder) / f"{name}.{key}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        with suppress(OSError):  # Windows does not remove an open file; it is empty and does no harm
-            Path(lock.lock_file).unlink()  # while it is held: nobody else can be inside
-        lock.release()
+    return files.claimed(_spool_folder(folder) / f"{name}.{key}.lock")
 
 
 def _all(name: str, folder: Path | None) -> dict[str, _Stored]:

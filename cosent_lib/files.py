@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -75,6 +75,30 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Whether what the file ``lock`` stands for is ours inside the block; a killed process loses its claim.
+
+    Raises:
+        OSError: the file's folder cannot be made or written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(OSError):  # Windows does not remove an open file; it is empty and does no harm
+            lock.unlink()  # while it is held: nobody else can be inside
+        held.release()
 
 
 def _flush(path: Path) -> None:

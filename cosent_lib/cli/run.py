@@ -1,5 +1,6 @@
 """How a command line ends: exit codes, one line for a user's mistake, one for each warning."""
 
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,9 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None, several
     debug = "--debug" in given
     words = [word for word in given if word != "--debug"]
     kept = "what was finished before is saved, the running part is not"
+    for stream in (sys.stdout, sys.stderr):  # an output that has no λ or no 中 gets its code instead of an error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         (check_launch if words[:1] and words[0] in several else check_one_process)()
         with warnings.catch_warnings():

@@ -1,7 +1,9 @@
 """The command train."""
 
 import os
+import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,12 +122,12 @@ def train(
     crash it goes on from the last checkpoint. The checkpoints are removed when the run is finished.
     """
     from cosent_lib.errors import own_rank
-    from cosent_lib.runs.perform import check_settings, load_splits, perform
+    from cosent_lib.files import claimed
+    from cosent_lib.runs.perform import check_settings
     from cosent_lib.runs.run import Run
-    from cosent_lib.training.checkpoints import latest_checkpoint, remove_checkpoints
 
     saving = output.resolve().with_name(f"{output.resolve().name}.checkpoints")
-    _check_places(output, saving, resume)
+    _check_places(output, saving)
     training: dict[str, Any] = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "batches": batches}
     training |= {"accumulation_steps": accumulation_steps, "learning_rate": learning_rate, "patience": patience}
     training |= {"evaluation_steps": evaluation_steps, "device": device, "precision": precision}
@@ -141,6 +143,23 @@ def train(
         score_range=score_limits(score_range),
     )
     check_settings(run)
+    # One process of a run holds the claim: those of a launcher work on the same output.
+    with claimed(output.resolve().with_name(f"{output.name}.lock")) if own_rank() == 0 else nullcontext(True) as ours:
+        if not ours:
+            raise ValueError(f"--output {output}: another process is training into it; wait for it, or take another")
+        _check_checkpoints(saving, resume)
+        _carry_out(run, output, saving, resume, progress, checkpoint_steps)
+
+
+def _carry_out(
+    run: Any, output: Path, saving: Path, resume: bool, progress: bool, checkpoint_steps: int | None
+) -> None:
+    """Train, save, remove the checkpoints, and only then say what came out."""
+    from cosent_lib.errors import own_rank
+    from cosent_lib.runs.perform import load_splits, perform
+    from cosent_lib.runs.record import to_json
+    from cosent_lib.training.checkpoints import latest_checkpoint, remove_checkpoints
+
     places: dict[str, Any] = {"output_dir": saving, "resume_from": saving if resume else None}
     try:
         places["splits"] = load_splits(run)
@@ -148,10 +167,16 @@ def train(
         run, chosen = with_defaults(run, places["splits"], progress)
         if chosen and own_rank() == 0:
             typer.echo(f"chosen: {chosen}")
-        done = perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places)
+        record, trained = perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places)
         if own_rank():  # of several processes the first one saves
             return
-        _finish(output, saving, *done)
+        try:
+            trained.save(output, {"record.json": to_json(record)})
+        except (ValueError, OSError) as error:  # somebody put a file there meanwhile, or the disk is full
+            error.add_note(
+                f"what was trained is kept in {saving}: put it right, then the same command with --resume saves"
+            )
+            raise
     except KeyboardInterrupt:
         place = latest_checkpoint(saving)
         how = f"saved in {place}; go on with the same command and --resume" if place else "before anything was saved"
@@ -159,20 +184,21 @@ def train(
     remove_checkpoints(saving)
     if saving.is_dir() and not any(saving.iterdir()):
         saving.rmdir()
+    _say(record, output)
 
 
-def _finish(output: Path, saving: Path, record: Any, trained: Any) -> None:
-    """Save a trained encoder with its record, and say how good it is."""
-    from cosent_lib.runs.record import to_json
-
+def _say(record: Any, output: Path) -> None:
+    """How good the encoder is and where it lies: on stderr where stdout is gone."""
+    lines = (
+        f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s",
+        metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}),
+        f"saved: {output} (the encoder; settings and metrics in record.json)",
+    )
     try:
-        trained.save(output, {"record.json": to_json(record)})
-    except (ValueError, OSError) as error:  # somebody put a file there meanwhile, or the disk is full
-        error.add_note(f"what was trained is kept in {saving}: put it right, then the same command with --resume saves")
-        raise
-    typer.echo(f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s")
-    typer.echo(metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}))
-    typer.echo(f"saved: {output} (the encoder; settings and metrics in record.json)")
+        typer.echo("\n".join(lines))
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
+        typer.echo("\n".join(lines), err=True)
 
 
 def _warn_of_shared(splits: dict[str, Any]) -> None:
@@ -196,13 +222,10 @@ def _scale(text: str | None) -> float | str | None:
         raise ValueError(f"--scale {text!r}: expected a number, or the word suggested") from None
 
 
-def _check_places(output: Path, saving: Path, resume: bool) -> None:
-    """Refuse, before anything is trained, what could not be saved or would replace what this command did not write.
-
-    Also refused: to begin over a run that could be gone on with, and to go on with none.
-    """
+def _check_places(output: Path, saving: Path) -> None:
+    """Refuse, before anything is trained, what could not be saved or would replace what this command did not write."""
     from cosent_lib.encoders.base import check_replaceable
-    from cosent_lib.training.checkpoints import foreign_entries, latest_checkpoint
+    from cosent_lib.training.checkpoints import foreign_entries
 
     try:
         check_replaceable(output)
@@ -217,6 +240,12 @@ def _check_places(output: Path, saving: Path, resume: bool) -> None:
         raise ValueError(f"{saving} is a file; checkpoints go into a folder of that name: move it, or change --output")
     if foreign := foreign_entries(saving):
         raise ValueError(f"{saving} holds what is no checkpoint: {', '.join(foreign[:5])}; move it, or change --output")
+
+
+def _check_checkpoints(saving: Path, resume: bool) -> None:
+    """Refuse to begin over a run that could be gone on with, and to go on with none."""
+    from cosent_lib.training.checkpoints import latest_checkpoint
+
     checkpoint = latest_checkpoint(saving)
     if resume and checkpoint is None:
         raise ValueError(f"--resume: no checkpoint in {saving}; leave --resume out to begin")

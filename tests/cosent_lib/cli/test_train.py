@@ -16,6 +16,7 @@ from cosent_lib.cli import main as cli
 from cosent_lib.data.load import load_pairs
 from cosent_lib.encoders.load import load_encoder
 from cosent_lib.evaluation.evaluate import cosine_scores
+from cosent_lib.files import claimed
 from cosent_lib.ranking.scale import suggest_scale
 from cosent_lib.runs.perform import perform
 from cosent_lib.runs.run import Run
@@ -346,3 +347,42 @@ def test_what_is_given_is_left_and_only_the_rest_is_chosen(call, tmp_path, words
     assert first.startswith(f"chosen: {line}" if line else "csv:")
     assert record.run.loss_options == options
     assert record.run.training == {**training, "batch_size": 16, "device": "cpu"}
+
+
+def command(*words, **options):
+    """Run ``cosent`` in a process of its own."""
+    call = [sys.executable, "-m", "cosent_lib", *map(str, words)]
+    return subprocess.run(call, stderr=subprocess.PIPE, encoding="utf-8", **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_what_came_out_is_said_on_stderr_where_stdout_is_gone(own, undisturbed, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = command("train", own, "--output", tmp_path / "run", *OPTIONS, stdout=full)
+    assert done.returncode == 0
+    assert f"saved: {tmp_path / 'run'}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
+    assert_same_run(tmp_path / "run", undisturbed)  # and no checkpoints are left
+
+
+def test_an_output_that_another_process_trains_into_is_refused(call, own, undisturbed, tmp_path):
+    with claimed(tmp_path / "run.lock") as ours:
+        assert ours
+        code, out, err = call("train", own, "--output", tmp_path / "run", *OPTIONS)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"error: --output {tmp_path / 'run'}: another process is training into it; wait for it, or take another\n"
+        )
+    assert call("train", own, "--output", tmp_path / "run", *OPTIONS)[0] == 0
+    assert_same_run(tmp_path / "run", undisturbed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]  # no lock is left either
+
+
+def test_an_output_that_cannot_encode_a_character_gets_its_code(own):
+    call = ("scale", "static", own, "--no-progress")
+    plain = command(*call, stdout=subprocess.PIPE)
+    narrow = command(*call, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
+    assert (narrow.returncode, narrow.stderr) == (plain.returncode, plain.stderr) == (0, "")
+    assert "λ" in plain.stdout
+    assert narrow.stdout == plain.stdout.encode("ascii", "backslashreplace").decode()

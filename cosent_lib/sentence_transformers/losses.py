@@ -1,0 +1,308 @@
+"""CoSENT and its relatives as losses of sentence-transformers, and their gradient-cached forms.
+
+Each is the loss of the same name in :mod:`cosent_lib.losses` over the vectors of a ``SentenceTransformer``. What they
+add to the library's own: exact ranking across processes, a λ that is computed from validation pairs, an error for
+labels that are not finite, a warning for batches without order, memory linear in the batch.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+import torch.distributed as dist
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
+from torch import Tensor, nn
+
+from cosent_lib.data.columns import Pairs, pair_columns
+from cosent_lib.losses import order
+from cosent_lib.losses.base import cosine
+
+HUANG = """
+@article{huang2024cosent,
+    title = {CoSENT: Consistent Sentence Embedding via Similarity Ranking},
+    author = {Huang, Xiang and Peng, Hao and Zou, Dongcheng and Liu, Zhiwei and Li, Jianxin and Liu, Kay and
+              Wu, Jia and Su, Jianlin and Yu, Philip S.},
+    journal = {IEEE/ACM Transactions on Audio, Speech, and Language Processing},
+    year = {2024},
+    doi = {10.1109/TASLP.2024.3402087}
+}
+"""
+BURGES = """
+@inproceedings{burges2005ranknet,
+    title = {Learning to Rank using Gradient Descent},
+    author = {Burges, Chris and Shaked, Tal and Renshaw, Erin and Lazier, Ari and Deeds, Matt and Hamilton, Nicole
+              and Hullender, Greg},
+    booktitle = {Proceedings of the 22nd International Conference on Machine Learning},
+    year = {2005}
+}
+"""
+LI = """
+@misc{li2023angle,
+    title = {AnglE-optimized Text Embeddings},
+    author = {Li, Xianming and Li, Jing},
+    year = {2023},
+    eprint = {2309.12871},
+    archivePrefix = {arXiv}
+}
+"""
+
+
+class RankingLoss(nn.Module):
+    """A loss of :mod:`cosent_lib.losses` over the vectors of a model; what the classes below share.
+
+    Takes two columns of texts and a column of numbers, any whose order counts.
+
+    Args:
+        model: the model that is trained.
+        loss: over (u, v, labels).
+        gather_across_devices: where several processes train (torchrun, accelerate), rank all their pairs against each
+            other, exactly; else each process ranks its own.
+    """
+
+    citation: ClassVar[str] = HUANG
+
+    def __init__(self, model: SentenceTransformer, loss: order.ScaledLoss, gather_across_devices: bool = False) -> None:
+        super().__init__()
+        self.model, self.loss, self.gather_across_devices = model, loss, gather_across_devices
+
+    @property
+    def scale(self) -> float:
+        """λ as it is now; NaN where a rule has not computed it yet."""
+        return self.loss.scale
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """The loss of a batch: the features of two columns, and ``labels`` ``[batch]``."""
+        vectors = [self.model(features)["sentence_embedding"] for features in sentence_features]
+        return self.compute_loss_from_embeddings(vectors, labels)
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+        """The loss of two blocks of vectors ``[batch, dim]`` and ``labels`` ``[batch]``, a scalar.
+
+        Raises:
+            ValueError: other than two columns, shapes that do not fit, labels or vectors that are not finite.
+        """
+        name = type(self).__name__
+        if len(embeddings) != 2:
+            raise ValueError(
+                f"{name} compares pairs of texts, got {len(embeddings)} columns of texts beside the labels"
+            )
+        labels = labels.view(-1)
+        group = self._group()
+        if group is None:
+            return self.loss(*embeddings, labels.float() if labels.dtype == torch.bool else labels)
+        self.loss.group = group  # type: ignore[assignment]
+        value: Tensor = self.loss(*embeddings, labels)
+        # The trainer's DDP averages gradients over the ranks, each of which has its part of the whole gradient.
+        return value + (dist.get_world_size(group) - 1) * (value - value.detach())
+
+    def fit_scale(self, pairs: Pairs, batch_size: int = 32) -> float:
+        """Set λ by the rule that was given as ``scale``, from the cosines of ``pairs`` (sentence1, sentence2, score).
+
+        For a rule, and before training: `FitScale` does it at the right times. Returns λ; raises as
+        :meth:`cosent_lib.losses.order.ScaledLoss.fit_scale` does.
+        """
+        columns = pair_columns(pairs)
+        options: dict[str, Any] = {"convert_to_tensor": True, "show_progress_bar": False, "batch_size": batch_size}
+        u, v = (self.model.encode(list(texts), **options).cpu() for texts in (columns.first, columns.second))
+        return self.loss.fit_scale(cosine(u, v), torch.from_numpy(columns.labels))
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The settings, for the model card."""
+        gathered = {"gather_across_devices": True} if self.gather_across_devices else {}
+        return {**self.loss.given(), **gathered}
+
+    def _group(self) -> dist.ProcessGroup | None:
+        if not (self.gather_across_devices and dist.is_available() and dist.is_initialized()):
+            return None
+        # In evaluation ranks may have other numbers of batches: an exchange would wait for ever.
+        return dist.group.WORLD if dist.get_world_size() > 1 and torch.is_grad_enabled() else None
+
+
+class CoSENTLoss(RankingLoss):
+    """:class:`cosent_lib.CoSENTLoss` for ``SentenceTransformerTrainer``; drop-in for the one that is there.
+
+    Args:
+        model: the model that is trained.
+        scale: λ, 20 by custom; or ``"suggested"`` or ``"followed"``, for which `FitScale` is given to the trainer.
+        margin: demanded gap of cosines for a label gap of 1.
+        learn_scale: train λ too.
+        gather_across_devices: rank the pairs of all processes against each other, exactly.
+
+    Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024; Chapters 8 and 14.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        *,
+        margin: float = 0.0,
+        learn_scale: bool = False,
+        gather_across_devices: bool = True,
+    ) -> None:
+        super().__init__(model, order.CoSENTLoss(scale, margin, learn_scale), gather_across_devices)
+
+
+class AnglELoss(RankingLoss):
+    """:class:`cosent_lib.AnglELoss` for ``SentenceTransformerTrainer``: the angle term of AnglE.
+
+    Args:
+        model: the model that is trained; the length of its vectors is even.
+        scale: λ.
+        gather_across_devices: rank the pairs of all processes against each other, exactly.
+
+    Source: Li & Li 2023 (arXiv 2309.12871); Chapter 13.
+    """
+
+    citation: ClassVar[str] = LI
+
+    def __init__(self, model: SentenceTransformer, scale: float = 20.0, *, gather_across_devices: bool = True) -> None:
+        super().__init__(model, order.AnglELoss(scale), gather_across_devices)
+
+
+class PairwiseLogisticLoss(RankingLoss):
+    """:class:`cosent_lib.PairwiseLogisticLoss` (RankNet) for ``SentenceTransformerTrainer``; ranks within a process.
+
+    Args:
+        model: the model that is trained.
+        scale: λ, or a rule as for `CoSENTLoss`.
+        learn_scale: train λ too.
+
+    Source: Burges et al. 2005; Chapter 8.
+    """
+
+    citation: ClassVar[str] = BURGES
+
+    def __init__(self, model: SentenceTransformer, scale: float | str = 20.0, *, learn_scale: bool = False) -> None:
+        super().__init__(model, order.PairwiseLogisticLoss(scale, learn_scale))
+
+
+class PowerMeanLoss(RankingLoss):
+    """:class:`cosent_lib.PowerMeanLoss` for ``SentenceTransformerTrainer``; ranks within a process.
+
+    Args:
+        model: the model that is trained.
+        scale: λ, or a rule as for `CoSENTLoss` where the exponent is 0 or 1.
+        exponent: κ, from CoSENT's form (1) over RankNet (0) to the smoothed AUC (−1).
+        learn_scale: train λ too.
+
+    Source: Chapter 10.
+    """
+
+    citation: ClassVar[str] = BURGES
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        exponent: float = 0.0,
+        *,
+        learn_scale: bool = False,
+    ) -> None:
+        super().__init__(model, order.PowerMeanLoss(scale, exponent, learn_scale))
+
+
+class _Cached(CachedLossMixin):
+    """Batches beyond memory, by the library's own gradient cache: a forward pass without graph in parts, the loss of
+    all vectors, and a second forward pass that carries its gradient on. Exact, dropout replayed (Gao et al. 2021).
+    """
+
+    loss: order.ScaledLoss
+
+    def _cache(self, model: SentenceTransformer, mini_batch_size: int, show_progress_bar: bool) -> None:
+        name = type(self).__name__
+        if mini_batch_size < 1:
+            raise ValueError(f"mini_batch_size must be at least 1, got {mini_batch_size}")
+        if has_static_embedding_input(model):
+            raise ValueError(f"{name} cannot cut the batches of a static embedding: take {name.removeprefix('Cached')}")
+        self.mini_batch_size, self.show_progress_bar = mini_batch_size, show_progress_bar
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """The loss of a batch, whose gradient is computed ``mini_batch_size`` texts at a time."""
+        return self.forward_cached(sentence_features, labels)
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """What the library's gradient cache asks for: the loss of all vectors, and their gradients."""
+        value: Tensor = self.compute_loss_from_embeddings([torch.cat(parts) for parts in reps], labels)  # type: ignore
+        if not with_backward:
+            return value
+        value.backward()
+        return value.detach()
+
+
+class CachedCoSENTLoss(_Cached, CoSENTLoss):
+    """`CoSENTLoss` over batches beyond memory; λ is not learned here.
+
+    Args:
+        model: the model that is trained, no static embedding.
+        scale: as for `CoSENTLoss`, and so the rest.
+        margin: likewise.
+        mini_batch_size: how many texts are in memory with their activations.
+        gather_across_devices: likewise.
+        show_progress_bar: a bar a batch.
+
+    Source: Gao et al. 2021 (arXiv 2101.06983).
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        *,
+        margin: float = 0.0,
+        mini_batch_size: int = 32,
+        gather_across_devices: bool = True,
+        show_progress_bar: bool = False,
+    ) -> None:
+        CoSENTLoss.__init__(self, model, scale, margin=margin, gather_across_devices=gather_across_devices)
+        self._cache(model, mini_batch_size, show_progress_bar)
+
+
+class CachedAnglELoss(_Cached, AnglELoss):
+    """`AnglELoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        *,
+        mini_batch_size: int = 32,
+        gather_across_devices: bool = True,
+        show_progress_bar: bool = False,
+    ) -> None:
+        AnglELoss.__init__(self, model, scale, gather_across_devices=gather_across_devices)
+        self._cache(model, mini_batch_size, show_progress_bar)
+
+
+class CachedPairwiseLogisticLoss(_Cached, PairwiseLogisticLoss):
+    """`PairwiseLogisticLoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        *,
+        mini_batch_size: int = 32,
+        show_progress_bar: bool = False,
+    ) -> None:
+        PairwiseLogisticLoss.__init__(self, model, scale)
+        self._cache(model, mini_batch_size, show_progress_bar)
+
+
+class CachedPowerMeanLoss(_Cached, PowerMeanLoss):
+    """`PowerMeanLoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        exponent: float = 0.0,
+        *,
+        mini_batch_size: int = 32,
+        show_progress_bar: bool = False,
+    ) -> None:
+        PowerMeanLoss.__init__(self, model, scale, exponent)
+        self._cache(model, mini_batch_size, show_progress_bar)

@@ -153,8 +153,9 @@ def test_a_rule_computes_the_scale_from_validation_pairs(checkpoint: Path) -> No
 def trained(model: Any, loss: Any, folder: Path, callbacks: Any = None, learning_rate: float = 1e-2) -> list[float]:
     """Losses of ten steps of their trainer."""
     arguments = library.SentenceTransformerTrainingArguments(
-        output_dir=str(folder), max_steps=10, per_device_train_batch_size=6, learning_rate=learning_rate, logging_steps=1,
-        report_to=[], disable_tqdm=True, save_strategy="no", use_cpu=True, seed=1, eval_strategy="steps", eval_steps=5,
+        output_dir=str(folder), max_steps=10, per_device_train_batch_size=6, learning_rate=learning_rate,
+        logging_steps=1, report_to=[], disable_tqdm=True, save_strategy="no", use_cpu=True, seed=1,
+        eval_strategy="steps", eval_steps=5,
     )  # fmt: skip
     data = datasets.Dataset.from_dict(PAIRS)
     trainer = library.SentenceTransformerTrainer(

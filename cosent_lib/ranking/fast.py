@@ -42,9 +42,10 @@ def by_dense_sums(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | Non
 
     None if the scores, which are not centred, are too large for that, or not numbers: arguments as for `by_sums`.
     """
-    s, y = scores.double().numpy(), _array(labels)
-    if not s.dot(s) <= (SAFE_SPREAD / 2) ** 2:  # bounds each |s| in one call
+    wide = scores.double()
+    if not float(wide.dot(wide)) <= (SAFE_SPREAD / 2) ** 2:  # bounds each |s| in one call; numpy's warns of overflow
         return None
+    s, y = wide.numpy(), _array(labels)
     demanded = np.less(y[:, None], y).astype(np.float64)
     up = np.exp(s)
     down = 1 / up
@@ -151,20 +152,22 @@ def _by_level(s: Tensor, y: NDArray[np.generic], levels: NDArray[np.generic]) ->
 def _by_order(scores: Tensor, y: NDArray[np.generic], centre: float) -> tuple[float, Tensor]:
     """The loss of scores with many levels: one sort, then running sums of items, mended where labels are equal.
 
-    Five columns of float64 are alive at most, beside the equal ones' places: fresh memory costs as much as arithmetic.
+    An item equal to the one before it has the same ones below it, so each level takes over the sum of its first item
+    below, of its last above. Few columns are alive at a time: fresh memory costs as much as arithmetic.
     """
     order, tied = _sorted(y)
-    first, last = _ends(tied)
+    begins = np.flatnonzero(np.diff(tied, prepend=-1) != 1)  # of each level of several items, in `tied`
+    counts = np.diff(begins, append=tied.size)
     up = _centred(scores.index_select(0, torch.from_numpy(order)), centre).exp_()
     down = up.reciprocal()
     below = np.zeros(y.size)
     torch.cumsum(up[:-1], 0, out=torch.from_numpy(below[1:]))
-    below[tied] = below[first]  # an item equal to the one before it has the same ones below it
+    below[tied] = below[tied[begins] - 1].repeat(counts)
+    above = np.zeros(y.size + 1)  # at each place what is above the item before
+    np.cumsum(down.numpy()[:0:-1], out=above[-2:0:-1])
+    above[tied] = above[tied[begins + counts - 1] + 1].repeat(counts)
     below *= down.numpy()
-    above = np.zeros(y.size)
-    np.cumsum(down.numpy()[:0:-1], out=above[-2::-1])
-    above[tied - 1] = above[last]
-    total = float(up.mul_(torch.from_numpy(above)).sum())
+    total = float(up.mul_(torch.from_numpy(above[1:])).sum())
     up.sub_(torch.from_numpy(below)).mul_(1 / (1 + total))
     below[order] = up.numpy()  # memory that is there already
     return math.log1p(total), torch.from_numpy(below)
@@ -189,13 +192,6 @@ def _sorted(y: NDArray[np.generic]) -> tuple[Rows, Rows]:
     tied = np.flatnonzero(upper[1:] == upper[:-1]) + 1
     keys &= 0xFFFFFFFF
     return keys, tied
-
-
-def _ends(tied: Rows) -> tuple[Rows, Rows]:
-    """For each label equal to the one before: the first and the last place of its level."""
-    begins = np.flatnonzero(np.diff(tied, prepend=-1) != 1)
-    counts = np.diff(begins, append=tied.size)
-    return (tied[begins] - 1).repeat(counts), tied[begins + counts - 1].repeat(counts)
 
 
 def _by_segment(s: Tensor, y: NDArray[np.generic], segments: NDArray[np.integer]) -> tuple[float, Tensor]:

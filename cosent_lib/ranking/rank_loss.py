@@ -149,7 +149,7 @@ def inversion_bound(loss: Tensor | float, labels: Tensor) -> float:
 
 
 class _RankLoss(torch.autograd.Function):
-    """Joins the closed-form gradient to autograd (without ``setup_context``, which would cost half of a small batch)."""
+    """Joins the closed-form gradient to autograd; without ``setup_context``, which costs half of a small batch."""
 
     @staticmethod
     def forward(
@@ -226,7 +226,7 @@ def check_form(scores: Tensor, labels: Tensor, segments: Tensor | None = None) -
 
 def check_values(scores: Tensor, labels: Tensor, loss: str) -> None:
     """Refuse values that are not finite; warn the caller of the loss where the labels demand no order."""
-    _check_finite(scores, labels)
+    _check_finite(scores, labels.detach())
     _check_demand(labels, loss, None, stacklevel=5)
 
 

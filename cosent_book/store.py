@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from cosent_book.schema import DamagedRecord, refuse_constant
 from cosent_lib.files import replacing
 from cosent_lib.runs.run import dump
-from cosent_lib.runs.schema import DamagedRecord, refuse_constant
 
 RESULTS = Path(__file__).parent / "results"
 

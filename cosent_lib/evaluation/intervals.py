@@ -88,13 +88,8 @@ def bootstrap_difference(
 
     Source: Chapters 4 and 9.
     """
-    return _bootstrap(
-        (scores, baseline, labels),
-        lambda ours, theirs, truth: metric(ours, truth) - metric(theirs, truth),
-        resamples,
-        confidence,
-        seed,
-    )
+    columns = (scores, baseline, labels)
+    return _bootstrap(columns, lambda a, b, y: metric(a, y) - metric(b, y), resamples, confidence, seed)
 
 
 def _bootstrap(

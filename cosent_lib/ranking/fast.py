@@ -15,24 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SAFE_SPREAD = 600.0
-"""Largest max(s) − min(s) for which products of two exponentials of centred scores stay normal float64 numbers."""
-
-FEW = 16
-"""Levels up to which each has a pass of its own rather than a place in a sort."""
-
-SAMPLE = 256
-"""Labels looked at first, to see whether there are few levels."""
-
-DENSE = 128
-"""Items up to which n² demands cost less than the calls of a sort."""
-
-SMALL = 1024
-"""Items below which the calls cost more than the passes."""
-
-UPPER = int(sys.byteorder == "little")
-"""Which 32-bit half of a 64-bit whole number is the upper one."""
-
+SAFE_SPREAD = 600.0  # max(s) − min(s) up to which products of two exponentials of centred scores are normal numbers
+FEW = 16  # levels up to which each has a pass of its own rather than a place in a sort
+SAMPLE = 256  # labels looked at first, to see whether there are few levels
+DENSE = 128  # items up to which n² demands cost less than the calls of a sort
+SMALL = 1024  # items below which the calls cost more than the passes
+UPPER = int(sys.byteorder == "little")  # which 32-bit half of a 64-bit whole number is the upper one
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -58,28 +46,26 @@ def by_dense_sums(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | Non
     return torch.scalar_tensor(math.log1p(total), dtype=torch.float64), torch.from_numpy(up)
 
 
-def by_sums(
-    scores: Tensor, labels: Tensor, segments: Tensor | None = None, centre: float = 0.0
-) -> tuple[Tensor, Tensor]:
+def by_sums(s: Tensor, labels: Tensor, segments: Tensor | None = None, centre: float = 0.0) -> tuple[Tensor, Tensor]:
     """Value (a scalar) and gradient ``[n]``, float64, of ``rank_loss``; scores on the CPU, at most `SAFE_SPREAD` apart.
 
     Args:
-        scores: of any floating type, ``[n]``, n ≥ 2.
+        s: scores of any floating type, ``[n]``, n ≥ 2.
         labels: as for ``rank_loss``, checked.
         segments: likewise.
         centre: the middle of the scores' range.
     """
     y = _array(labels)
     if segments is not None:
-        value, gradient = _by_segment(_centred(scores, centre), y, segments.numpy())
+        value, gradient = _by_segment(_centred(s, centre), y, segments.numpy())
     elif y.size < SMALL:
-        value, gradient = _by_running_sums(_centred(scores, centre), y)
+        value, gradient = _by_running_sums(_centred(s, centre), y)
     elif (levels := _few_levels(y)) is None:
-        value, gradient = _by_order(scores, y, centre)
+        value, gradient = _by_order(s, y, centre)
     elif levels.size == 2:
-        value, gradient = _two_levels(_centred(scores, centre), y == levels[1])
+        value, gradient = _two_levels(_centred(s, centre), y == levels[1])
     else:
-        value, gradient = _by_level(_centred(scores, centre), y, levels)
+        value, gradient = _by_level(_centred(s, centre), y, levels)
     return torch.scalar_tensor(value, dtype=torch.float64), gradient
 
 

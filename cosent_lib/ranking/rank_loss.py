@@ -184,18 +184,6 @@ def _value_and_gradient(scores: Tensor, labels: Tensor, segments: Tensor | None)
     return by_log_sums(s.double(), labels, segments)
 
 
-def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For sorted labels, the first position of each item's level and the first position after it; both ``[n]``."""
-    n = sorted_labels.numel()
-    position = torch.arange(n, device=sorted_labels.device)
-    is_first = torch.ones(n, dtype=torch.bool, device=sorted_labels.device)
-    is_first[1:] = sorted_labels[1:] != sorted_labels[:-1]
-    first = torch.where(is_first, position, 0).cummax(0).values
-    is_last = is_first.roll(-1)  # the item before a first one; the last item inherits position 0's True
-    end = torch.where(is_last, position + 1, n).flip(0).cummin(0).values.flip(0)
-    return first, end
-
-
 def compute_dtype(scores: Tensor) -> torch.dtype:
     """The type to compute in: float64 costs little on n numbers; Apple's MPS is the one backend without it."""
     return torch.float32 if scores.device.type == "mps" else torch.float64

@@ -27,12 +27,9 @@ def resolved_settings(
 ) -> dict[str, Any]:
     """What the declared settings came to, in full; ``config`` is that of the `TrainingResult`."""
     training = {name: value for name, value in asdict(config).items() if name not in NOT_TRAINING_SETTINGS}
-    return {
-        "source": origin(pairs).partition(" ")[0],
-        "encoder": encoder.settings(),
-        "loss": {"class": type(loss).__name__} | loss.options(),
-        "training": training,
-    }
+    options = {"class": type(loss).__name__} | loss.options()
+    source = origin(pairs).partition(" ")[0]
+    return {"source": source, "encoder": encoder.settings(), "loss": options, "training": training}
 
 
 def make_record(
@@ -67,12 +64,9 @@ def outcome_record(run: Run, splits: dict[str, Dataset], **outcome: Any) -> Reco
             name: {"rows": len(pairs), "sha256": fingerprint(pairs), "origin": origin(pairs)}
             for name, pairs in splits.items()
         },
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit,
-        "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    values |= {"hardware": hardware(), "versions": versions(), "commit": commit, "dirty": dirty}
     return Record(run=run, **json_value(values, "record"))
 
 

@@ -62,9 +62,8 @@ class Record:
 
 def values_of(record: Record) -> dict[str, Any]:
     """A record as one flat mapping of plain JSON values, the run's settings among them."""
-    return json_value(
-        asdict(record.run) | {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}, "record"
-    )
+    own = {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}
+    return json_value(asdict(record.run) | own, "record")
 
 
 def to_json(record: Record) -> str:

@@ -5,7 +5,7 @@ not independent and the interval is somewhat too narrow.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,16 +103,9 @@ def _bootstrap(
         raise ValueError(f"a bootstrap needs at least two rows, got {arrays[0].size}")
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"expected resamples >= 1 and confidence in (0, 1), got {resamples} and {confidence}")
-    interval = stats.bootstrap(
-        arrays,
-        statistic,
-        n_resamples=resamples,
-        paired=True,
-        vectorized=False,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    how: dict[str, Any] = {"paired": True, "vectorized": False, "method": "percentile", "n_resamples": resamples}
+    how |= {"confidence_level": confidence, "rng": np.random.default_rng(seed)}
+    interval = stats.bootstrap(arrays, statistic, **how).confidence_interval
     found = Interval(float(statistic(*arrays)), float(interval.low), float(interval.high))
     if not np.isfinite(found).all():
         raise ValueError(f"the metric is not finite on all rows or on some of the samples drawn: {tuple(found)}")

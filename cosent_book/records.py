@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cosent_book import store
 from cosent_book.carry_out import carry_out
+from cosent_book.schema import DamagedRecord, record_of
 from cosent_lib.errors import CosentError
-from cosent_lib.runs.record import Record, record_of, values_of
+from cosent_lib.runs.record import Record, values_of
 from cosent_lib.runs.run import Run
-from cosent_lib.runs.schema import DamagedRecord
 
 
 class RecordMissing(CosentError, LookupError):  # noqa: N818

@@ -10,14 +10,17 @@ from cosent_book import store
 from cosent_book.carry_out import BOOK_ENCODERS, altered_splits, carry_out
 from cosent_book.records import load_records, missing_runs, save_record
 from cosent_book.suites.plan import Plan
+from cosent_lib.data.load import origin
 from cosent_lib.errors import CosentError
-from cosent_lib.runs.outcome import failure_record
+from cosent_lib.runs.outcome import outcome_record, thinned
 from cosent_lib.runs.perform import load_splits
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from cosent_lib.training.errors import NonFiniteLoss
 
 WAIT = 2.0  # seconds between two looks at what another runner is at
 
@@ -101,6 +104,23 @@ def attempt(run: Run, splits: "dict[str, Dataset]", progress: bool = True) -> Re
         return carry_out(run, progress=progress, splits=splits)[0]
     except NonFiniteLoss as error:
         return failure_record(run, altered_splits(run, splits), error)
+
+
+def failure_record(run: Run, splits: "dict[str, Dataset]", error: "NonFiniteLoss") -> Record:
+    """Put together the record of a run whose training came to no result; its metrics are None."""
+    return outcome_record(
+        run,
+        splits,
+        resolved={"source": origin(splits["train"]).partition(" ")[0], "encoder": {}, "loss": {}, "training": {}},
+        metrics={"validation": None, "test": None},
+        history=thinned(error.history),
+        evaluations=[],
+        best_step=0,
+        steps=len(error.history),
+        batches_without_order=0,
+        wall_time_s={"train": 0.0, "evaluate": 0.0},
+        failure=str(error),
+    )
 
 
 class _State:

@@ -99,7 +99,10 @@ def time_loss(sizes: Mapping[int, int] = SIZES) -> list[dict[str, Any]]:
             values = [seconds(loss, scores, labels)[1] for loss in timed.values()]
             if not np.allclose(values, values[0], rtol=1e-4):
                 raise RuntimeError(f"the forms disagree for {n} items with {kind} labels: {values}")
-            times = np.array([[seconds(f, scores, labels)[0] for f in timed.values()] for _ in range(repetitions)])
+            times, forms = np.zeros((repetitions, len(timed))), list(timed.values())
+            for turn in range(repetitions):  # in any order: the second of two alike finds the caches warm
+                for column in np.random.default_rng(turn).permutation(len(forms)):
+                    times[turn, column] = seconds(forms[column], scores, labels)[0]
             row: dict[str, Any] = {"items": n, "labels": kind, "repetitions": repetitions}
             row |= {f"{name}_s": float(np.median(times[:, i])) for i, name in enumerate(timed)}
             row["sort_s"] = float(np.median([sort_seconds(labels) for _ in range(repetitions)]))

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from cosent_book.schema import DamagedRecord, refuse_constant
 from cosent_lib import files
 from cosent_lib.files import replacing
 from cosent_lib.runs.run import dump
-from cosent_lib.runs.schema import DamagedRecord, refuse_constant
 
 RESULTS = Path(__file__).parent / "results"
 

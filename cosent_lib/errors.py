@@ -17,10 +17,7 @@ class CosentError(Exception):
 
 
 def check_number(name: str, value: object, expected: str, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse what is not a (whole) number from ``low`` to ``high``; NaN, true and false are none.
-
-    Raises:
-        ValueError: says ``name``, what is ``expected`` in words, and ``value``.
+    """Refuse what is not a (whole) number from ``low`` to ``high``, with a ``ValueError``; NaN, true, false are none.
 
     Example:
         >>> check_number("rate", 2, "a number from 0 to 1", 0, 1)
@@ -39,15 +36,7 @@ def first_line(error: BaseException) -> str:
 
 
 def choose(what: str, name: str, known: Iterable[str]) -> None:
-    """Refuse a name that is not among the known ones.
-
-    Args:
-        what: kind of thing that is named, such as ``suite``; for the message.
-        name: as it was given.
-        known: all names that there are.
-
-    Raises:
-        ValueError: ``name`` is not one of them; the message lists them.
+    """Refuse a ``name`` that is not among the known ones, with a ``ValueError`` that lists them.
 
     Example:
         >>> choose("loss", "cosnet", ["cosent", "sbert"])
@@ -72,26 +61,17 @@ def own_rank() -> int:
 
 
 def check_launch() -> None:
-    """Refuse to be one of several processes that cannot find each other.
-
-    Raises:
-        ValueError: says which variable tells of how many processes, and what is missing.
-    """
+    """Refuse to be one of several processes that cannot find each other; the ``ValueError`` says what is missing."""
     missing = [name for name in MEETING if name not in os.environ]
     if launched_ranks() > 1 and missing:
         raise ValueError(f"{_told()}, but {', '.join(missing)} is not set: start it by torchrun or `accelerate launch`")
 
 
 def check_one_process() -> None:
-    """Refuse to be one of several processes that a launcher started: each would do, and write, the same.
-
-    Raises:
-        ValueError: says which variable tells of how many processes.
-    """
+    """Refuse to be one of several processes that a launcher started: each would do, and write, the same."""
     if launched_ranks() > 1:
-        raise ValueError(
-            f"{_told()}: this runs in one process; start it without torchrun, `accelerate launch` or mpirun"
-        )
+        without = "start it without torchrun, `accelerate launch` or mpirun"
+        raise ValueError(f"{_told()}: this runs in one process; {without}")
 
 
 def _told() -> str:

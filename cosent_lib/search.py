@@ -183,15 +183,10 @@ def _add(digest: Any, text: str) -> None:
 
 
 def _write(
-    encoder: SentenceEncoder,
-    part: Path,
-    texts: Iterator[str],
-    rows: int,
-    options: tuple[int, bool, str],
-    progress: bool,
+    encoder: SentenceEncoder, part: Path, texts: Iterator[str], rows: int, how: tuple[int, bool, str], progress: bool
 ) -> None:
-    """Encode what ``part`` lacks yet, whole chunks of ``options[0] * CHUNK`` texts at a time."""
-    kind, size = np.dtype(options[2]), options[0] * CHUNK
+    """Encode what ``part`` lacks yet, whole chunks of ``how[0] * CHUNK`` texts at a time."""
+    kind, size = np.dtype(how[2]), how[0] * CHUNK
     if not part.exists():
         _sums(part).write_bytes(b"")
     with part.open("r+b" if part.exists() else "x+b") as file, _sums(part).open("a+b", buffering=0) as sums:
@@ -201,7 +196,7 @@ def _write(
         waiting = islice(texts, done, None)
         with tqdm(total=rows, initial=done, desc="encode", unit="text", disable=not progress) as bar:
             while chunk := list(islice(waiting, size)):
-                file.write(data := _vectors(encoder, chunk, *options).data)
+                file.write(data := _vectors(encoder, chunk, *how).data)
                 file.flush()
                 sums.write(hashlib.sha256(data).digest())  # after the vectors: of what is written only
                 bar.update(len(chunk))

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cosent_book import store
 from cosent_book.records import RecordMissing
+from cosent_book.schema import DamagedRecord
 from cosent_lib.errors import choose
 from cosent_lib.runs.provenance import commit_of_library, hardware, versions
 from cosent_lib.runs.run import dump, json_value
-from cosent_lib.runs.schema import DamagedRecord
 
 if TYPE_CHECKING:
     from datasets import Dataset

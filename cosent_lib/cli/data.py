@@ -35,9 +35,8 @@ class _ShowUnlessCheck(TyperGroup):
 
 
 commands = typer.Typer()
-data = typer.Typer(
-    cls=_ShowUnlessCheck, epilog=examples("cosent", "data", "data lcqmc", "data check my.tsv --score-range 0,5")
-)
+EXAMPLES = examples("cosent", "data", "data lcqmc", "data check my.tsv --score-range 0,5")
+data = typer.Typer(cls=_ShowUnlessCheck, epilog=EXAMPLES)
 commands.add_typer(data, name="data", help="List the tasks, say what a task's splits hold, or check your own file.")
 
 
@@ -110,9 +109,8 @@ def _show_cut(name: str | None, splits: Mapping[str, Pairs]) -> None:
 
     if name is None:
         return
-    distinct = {
-        split: list(dict.fromkeys([*pairs["sentence1"], *pairs["sentence2"]])) for split, pairs in splits.items()
-    }
+    both = {split: [*pairs["sentence1"], *pairs["sentence2"]] for split, pairs in splits.items()}
+    distinct = {split: list(dict.fromkeys(texts)) for split, texts in both.items()}
     encoder = load_encoder(name, next(iter(distinct.values())))
     typer.echo()
     for split, texts in distinct.items():

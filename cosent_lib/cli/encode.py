@@ -41,10 +41,9 @@ def encode(
     from cosent_lib.training.errors import is_out_of_memory
 
     settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "dtype": dtype}
+    settings |= {"column": column, "resume": resume, "progress": progress}
     try:
-        rows, unknown = encode_file(
-            _loaded(encoder), texts, output, column=column, resume=resume, progress=progress, **settings
-        )
+        rows, unknown = encode_file(_loaded(encoder), texts, output, **settings)
     except (KeyboardInterrupt, OSError) as error:
         if not unfinished(output):
             raise

@@ -12,8 +12,7 @@ def examples(program: str, *calls: str) -> str:
 
 
 TaskArgument = Annotated[
-    str,
-    typer.Argument(help="lcqmc, stsb_en, builtin … (all names: cosent data), or csv:FOLDER of your own."),
+    str, typer.Argument(help="lcqmc, stsb_en, builtin … (all names: cosent data), or csv:FOLDER of your own.")
 ]
 SourceOption = Annotated[str, typer.Option(help="Where pairs come from: auto, dir (COSENT_DATA_DIR), hub, builtin.")]
 RangeOption = Annotated[

@@ -62,15 +62,8 @@ def make_app(name: str, purpose: str, epilog: str) -> typer.Typer:
         purpose: a sentence for its help page.
         epilog: what stands below the list of commands there.
     """
-    app = typer.Typer(
-        name=name,
-        help=purpose,
-        epilog=epilog,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+    plain: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+    app = typer.Typer(name=name, help=purpose, epilog=epilog, no_args_is_help=True, **plain)
 
     @app.callback(help=purpose)
     def options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:

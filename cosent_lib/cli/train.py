@@ -42,9 +42,7 @@ def train(
             "beside it, OUTPUT.checkpoints."
         ),
     ],
-    encoder: Annotated[
-        str, typer.Option(help="static, small, minilm, a folder, or a hub id such as owner/name.")
-    ] = "static",
+    encoder: Annotated[str, typer.Option(help="static, small, minilm, a folder, or a hub id: owner/name.")] = "static",
     loss: Annotated[
         str,
         typer.Option(
@@ -62,9 +60,7 @@ def train(
     margin: Annotated[float | None, typer.Option(help="Margin of cosine_margin or cosent.")] = None,
     loss_option: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Any other option of the loss, as name=value; repeat for more: num_labels=6, learn_scale=true."
-        ),
+        typer.Option(help="Any other option of the loss, name=value; repeat for more: num_labels=6, learn_scale=true."),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -76,9 +72,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Pairs in a batch (default 64).")] = None,
     batches: Annotated[
         str | None,
-        typer.Option(
-            help="shuffled (the default), or levels: each batch gets its share of every label, for rare ones too."
-        ),
+        typer.Option(help="shuffled (default), or levels: each batch gets its share of every label, also rare ones."),
     ] = None,
     accumulation_steps: Annotated[
         int | None,
@@ -102,8 +96,7 @@ def train(
         int | None, typer.Option(help="Write a checkpoint after every so many steps (default: after each epoch).")
     ] = None,
     resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the run that was stopped; give all other options as they were."),
+        bool, typer.Option("--resume", help="Go on with the run that was stopped; give all other options as they were.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
     source: SourceOption = "auto",
@@ -131,17 +124,10 @@ def train(
     training: dict[str, Any] = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "batches": batches}
     training |= {"accumulation_steps": accumulation_steps, "learning_rate": learning_rate, "patience": patience}
     training |= {"evaluation_steps": evaluation_steps, "device": device, "precision": precision}
-    run = Run(
-        suite="command_line",
-        task=task,
-        source=source,
-        encoder=encoder,
-        loss=loss,
-        loss_options=named(loss_option or [], given({"scale": _scale(scale), "margin": margin})),
-        training=given(training),
-        seed=seed,
-        score_range=score_limits(score_range),
-    )
+    settings: dict[str, Any] = {"task": task, "source": source, "encoder": encoder, "loss": loss, "seed": seed}
+    settings |= {"training": given(training), "score_range": score_limits(score_range)}
+    options = named(loss_option or [], given({"scale": _scale(scale), "margin": margin}))
+    run = Run(suite="command_line", **settings, loss_options=options)
     check_settings(run)
     # One process of a run holds the claim: those of a launcher work on the same output.
     with claimed(output.resolve().with_name(f"{output.name}.lock")) if own_rank() == 0 else nullcontext(True) as ours:

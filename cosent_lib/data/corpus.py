@@ -93,9 +93,8 @@ def meanings(language: str, split: str) -> tuple[Meaning, ...]:
 def render(language: str, meaning: Meaning, wording: Wording) -> str:
     """The sentence: for each slot the chosen wording of its value, put into the chosen frame."""
     grammar = GRAMMARS[language]
-    action, thing, circumstance = (
-        slot[value][word] for slot, value, word in zip(grammar.slots, meaning, wording, strict=False)
-    )
+    chosen = zip(grammar.slots, meaning, wording, strict=False)
+    action, thing, circumstance = (slot[value][word] for slot, value, word in chosen)
     return grammar.frames[wording[3]].format(x=action.format(o=thing), c=circumstance)
 
 
@@ -206,9 +205,3 @@ def generate(task: str, split: str) -> list[Pair]:
         pairs = _positives(language, source, count // 2, seen)
         pairs += _negatives(language, source, count // 2, seen, hard)
     return _shuffled(_stream("order", "graded" if task == "builtin_graded" else "binary", split), pairs)
-
-
-def checksum(pairs: Sequence[Pair]) -> str:
-    """The SHA-256 of the pairs as tab-separated UTF-8 lines."""
-    lines = (f"{pair.sentence1}\t{pair.sentence2}\t{pair.score}\n" for pair in pairs)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -117,9 +117,8 @@ class Checker:
         more = f"; and {skipped - SHOWN} more" if skipped > SHOWN else ""
         more += self.advice if any(error.problem == OUT_OF_RANGE for error in self.bad) else ""
         if not kept:
-            raise MalformedFile(
-                self.path, f"all {skipped} rows are malformed: {listed}{more}" if skipped else "no rows"
-            )
+            problem = f"all {skipped} rows are malformed: {listed}{more}" if skipped else "no rows"
+            raise MalformedFile(self.path, problem)
         if skipped:
             message = f"{self.path}: skipped {skipped} of {kept + skipped} rows: {listed}{more}"
             warnings.warn(message, SkippedRowsWarning, stacklevel=3)  # who called load_pairs

@@ -218,9 +218,8 @@ def _in_data_dir(task: Task, split: str) -> tuple[Path, bool]:
     """The file under ``COSENT_DATA_DIR`` and whether it has a header."""
     root = os.environ.get(VARIABLE)
     if not root:
-        raise DataUnavailable(
-            f"{task.name}/{split}: source 'dir' needs {VARIABLE}, which is not set. {task.ways(split)}"
-        )
+        unset = f"source 'dir' needs {VARIABLE}, which is not set"
+        raise DataUnavailable(f"{task.name}/{split}: {unset}. {task.ways(split)}")
     folder = Path(root) / task.name
     files = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
     if task.original:

@@ -56,9 +56,8 @@ class Task:
 
     def ways(self, split: str, hub: bool = True) -> str:
         """Say how a split can be had, with or without the hub."""
-        ways = [
-            f"put {self.name}/{split}.tsv (header sentence1, sentence2, score) into the folder that {VARIABLE} names"
-        ]
+        file = f"{self.name}/{split}.tsv (header sentence1, sentence2, score)"
+        ways = [f"put {file} into the folder that {VARIABLE} names"]
         if hub and self.hub and split in self.hub.splits:
             ways.append(f"use source 'hub' ({self.hub.id}, needs a network)")
         ways.append("use a built-in task, which needs no data")
@@ -69,19 +68,15 @@ EVERY, HELD_OUT = ("train", "validation", "test"), ("validation", "test")
 ATEC = HubSource("C-MTEB/ATEC", "0f319b1142f28d00e055a6770f3f726ae9b7d865")
 BQ = HubSource("C-MTEB/BQ", "e3dda5e115e487b39ec7e618c0c6a29137052a55")
 LCQMC = HubSource("C-MTEB/LCQMC", "17f9b096f80380fce5ed12a9be8be7784b337daf")
-PAWSX = HubSource(
-    "google-research-datasets/paws-x",
-    "4cd8187c404bda33cb1f62b49b001115862acf37",
-    config="zh",
-    columns=("sentence1", "sentence2", "label"),
-)
+LABEL = ("sentence1", "sentence2", "label")
+PAWSX = HubSource("google-research-datasets/paws-x", "4cd8187c404bda33cb1f62b49b001115862acf37", "zh", LABEL)
 STSB_ZH = HubSource("C-MTEB/STSB", "0cde68302b3541bb8b3c340dc0644b0b745b3dc0")
 STSB_EN = HubSource("sentence-transformers/stsb", "ab7a5ac0e35aa22088bdcf23e7fd99b220e53308", score_range=(0.0, 1.0))
 OCNLI = HubSource(
     "clue/clue",
     "7a92286c90a77a495dcaeba0fe34939053ef7dc5",  # the first commit with every configuration as data files
     config="ocnli",
-    columns=("sentence1", "sentence2", "label"),
+    columns=LABEL,
     splits={"train": "train", "test": "validation"},  # their test has no labels
     labels={"contradiction": 0, "neutral": 1, "entailment": 2},
 )

@@ -68,9 +68,8 @@ def read_recommended(name: str, revision: str | None = None, pooling: str | None
         return None
     for module in modules:
         if not isinstance(module, dict) or not all(isinstance(module.get(key), str) for key in ("type", "path")):
-            raise ValueError(
-                f"{MODULES_FILE} holds {module!r:.60}; expected an object with a type and a path, both texts"
-            )
+            expected = "expected an object with a type and a path, both texts"
+            raise ValueError(f"{MODULES_FILE} holds {module!r:.60}; {expected}")
     kinds = [_kind(module["type"]) for module in modules]
     places = [module["path"] for module in modules]
     if outside := [place for place in places if PurePosixPath(place).is_absolute() or ".." in place]:

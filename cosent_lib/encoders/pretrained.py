@@ -134,13 +134,10 @@ class TransformerEncoder(SentenceEncoder):
             used, flat = torch.unique(torch.cat(rows), return_inverse=True)
             rows = list(flat.split([len(row) for row in rows]))  # now numbers of rows of the small table
             table = self.model.get_input_embeddings()(used.to(self.device))  # [distinct tokens, width]
-        slices = length_buckets(
-            [lengths[i] for i in order], BUCKET_OVERHEAD.get(self.device.type, BUCKET_OVERHEAD_ELSEWHERE)
-        )
+        overhead = BUCKET_OVERHEAD.get(self.device.type, BUCKET_OVERHEAD_ELSEWHERE)
+        slices = length_buckets([lengths[i] for i in order], overhead)
         vectors = torch.cat([self._run(rows[start:end], table) for start, end in slices])
-        position = torch.empty(len(order), dtype=torch.long)
-        position[order] = torch.arange(len(order))
-        return vectors[position.to(self.device)]
+        return vectors[torch.tensor(order).argsort().to(self.device)]
 
     def _run(self, rows: list[Tensor], table: Tensor | None) -> Tensor:
         """One bucket, padded on the right to its longest row. ``rows`` index ``table``, or are token numbers."""
@@ -165,16 +162,9 @@ class TransformerEncoder(SentenceEncoder):
 
     def settings(self) -> dict[str, Any]:
         """Name, source, pooling, truncation and size."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "source": self.source,
-            "model_type": self.model.config.model_type,
-            "pooling": self.pooling,
-            "max_length": self.max_length,
-            "dim": self.dim,
-            "parameters": sum(p.numel() for p in self.parameters()),
-        }
+        own = {"name": self.name, "kind": self.kind, "source": self.source, "model_type": self.model.config.model_type}
+        own |= {"pooling": self.pooling, "max_length": self.max_length, "dim": self.dim}
+        return own | {"parameters": sum(p.numel() for p in self.parameters())}
 
     def _write(self, folder: Path) -> dict[str, Any]:
         with quiet_transformers():
@@ -201,9 +191,8 @@ def load_transformer(
     folder = Path(name).is_dir()
     try:
         recommended = read_recommended(name, revision, pooling)
-        model, tokenizer = read_checkpoint(
-            name, revision=revision, subfolder=recommended.subfolder if recommended else ""
-        )
+        subfolder = recommended.subfolder if recommended else ""
+        model, tokenizer = read_checkpoint(name, revision=revision, subfolder=subfolder)
         if recommended and recommended.lower_case:
             lower_case(name, tokenizer)
         longest = (recommended and recommended.max_length) or tokenizer.model_max_length

@@ -152,14 +152,8 @@ class StaticEncoder(SentenceEncoder):
 
     def settings(self) -> dict[str, Any]:
         """Name, kind, size and seed."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "dim": self.dim,
-            "vocabulary": len(self.vocabulary),
-            "seed": self.seed,
-            "parameters": self.weight.numel(),
-        }
+        own = {"name": self.name, "kind": self.kind, "dim": self.dim, "vocabulary": len(self.vocabulary)}
+        return own | {"seed": self.seed, "parameters": self.weight.numel()}
 
     def _write(self, folder: Path) -> dict[str, Any]:
         save_file({"weight": self.weight.detach().cpu().contiguous()}, folder / WEIGHTS_FILE)

@@ -73,12 +73,8 @@ def cosine_scores(
         array([1.])
     """
     vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
-    return np.concatenate(
-        [
-            _cosines(vectors[left[start : start + CHUNK]], vectors[right[start : start + CHUNK]])
-            for start in range(0, left.size, CHUNK)
-        ]
-    )
+    parts = (slice(start, start + CHUNK) for start in range(0, left.size, CHUNK))
+    return np.concatenate([_cosines(vectors[left[part]], vectors[right[part]]) for part in parts])
 
 
 def _vectors(
@@ -224,8 +220,8 @@ def evaluate_retrieval(
         pairs: a ``Dataset``, ``DataFrame`` or mapping with the columns ``sentence1``, ``sentence2``, ``score``.
         ks: the k of recall@k.
         batch_size: of encoding.
-        chunk: queries compared with the corpus at once.
         progress: of encoding.
+        chunk: queries compared with the corpus at once.
 
     Returns:
         dict: ``mrr``, the mean over queries of 1/rank of the first partner; ``recall@k``, the mean share of a query's

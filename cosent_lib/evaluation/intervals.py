@@ -5,7 +5,7 @@ not independent and the interval is somewhat too narrow.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,13 +88,8 @@ def bootstrap_difference(
 
     Source: Chapters 4 and 9.
     """
-    return _bootstrap(
-        (scores, baseline, labels),
-        lambda ours, theirs, truth: metric(ours, truth) - metric(theirs, truth),
-        resamples,
-        confidence,
-        seed,
-    )
+    columns = (scores, baseline, labels)
+    return _bootstrap(columns, lambda a, b, y: metric(a, y) - metric(b, y), resamples, confidence, seed)
 
 
 def _bootstrap(
@@ -108,16 +103,9 @@ def _bootstrap(
         raise ValueError(f"a bootstrap needs at least two rows, got {arrays[0].size}")
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"expected resamples >= 1 and confidence in (0, 1), got {resamples} and {confidence}")
-    interval = stats.bootstrap(
-        arrays,
-        statistic,
-        n_resamples=resamples,
-        paired=True,
-        vectorized=False,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    how: dict[str, Any] = {"paired": True, "vectorized": False, "method": "percentile", "n_resamples": resamples}
+    how |= {"confidence_level": confidence, "rng": np.random.default_rng(seed)}
+    interval = stats.bootstrap(arrays, statistic, **how).confidence_interval
     found = Interval(float(statistic(*arrays)), float(interval.low), float(interval.high))
     if not np.isfinite(found).all():
         raise ValueError(f"the metric is not finite on all rows or on some of the samples drawn: {tuple(found)}")

@@ -111,9 +111,8 @@ def _two_columns(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float
     for name, column in (("scores", x), ("labels", y)):
         bad = np.flatnonzero(~np.isfinite(column))
         if bad.size:
-            raise ValueError(
-                f"{name} must be finite, but {bad.size} are not, first {name}[{bad[0]}] = {column[bad[0]]}"
-            )
+            first = f"{name}[{bad[0]}] = {column[bad[0]]}"
+            raise ValueError(f"{name} must be finite, but {bad.size} are not, first {first}")
     check_defined(y, "labels")
     return x, y
 

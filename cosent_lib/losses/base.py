@@ -80,7 +80,7 @@ class PairLoss(nn.Module):
         if not self.needs_texts:
             return self.compare(u, v, labels, None, segments)
         if texts is None:
-            texts = _equal_rows(torch.cat([u, v]).detach()).view(2, -1).T
+            texts = torch.cat([u, v]).detach().unique(dim=0, return_inverse=True)[1].view(2, -1).T
         elif texts.shape != (len(u), 2) or texts.is_floating_point():
             kind = f"{str(texts.dtype).removeprefix('torch.')} {list(texts.shape)}"
             raise ValueError(f"texts must be integers of shape [{len(u)}, 2], two a pair, got {kind}")
@@ -92,10 +92,8 @@ class PairLoss(nn.Module):
     def check_segments(self) -> None:
         """Refuse segments where this loss would compare across them, with a ``ValueError``."""
         if self.needs_order and not self.by_segment:
-            name = type(self).__name__
-            raise ValueError(
-                f"{name} compares all pairs of a batch, not those of one query alone: cosent and angle can"
-            )
+            compares = f"{type(self).__name__} compares all pairs of a batch"
+            raise ValueError(f"{compares}, not those of one query alone: cosent and angle can")
 
     def teaches(self, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None) -> bool:
         """Return whether a batch carries any signal; arguments as for :meth:`forward`."""
@@ -163,14 +161,12 @@ class SummedLoss(PairLoss):
 
     def compare(self, u: Tensor, v: Tensor, labels: Tensor, texts: Maybe, segments: Maybe = None) -> Tensor:
         """See the class."""
-        taught = {name: part for name, part in self._parts().items() if part.teaches(labels, texts, segments)}
-        if not taught:
-            return (u.sum() + v.sum()) * 0
-        values = {
-            name: part.compare(u, v, labels, texts if part.needs_texts else None, segments)
-            for name, part in taught.items()
-        }
-        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+        values = [
+            self.weights[name] * part.compare(u, v, labels, texts if part.needs_texts else None, segments)
+            for name, part in self._parts().items()
+            if part.teaches(labels, texts, segments)
+        ]
+        return torch.stack(values).sum() if values else (u.sum() + v.sum()) * 0
 
     def options(self) -> dict[str, Any]:
         """``NAME_OPTION`` of every part, and ``NAME_weight``."""
@@ -187,11 +183,6 @@ class SummedLoss(PairLoss):
 
     def _parts(self) -> dict[str, PairLoss]:
         return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}
-
-
-def _equal_rows(vectors: Tensor) -> Tensor:
-    """An integer a row ``[n]``, equal where the rows of ``vectors: [n, dim]`` are equal."""
-    return vectors.unique(dim=0, return_inverse=True)[1]
 
 
 def _check_targets(labels: Tensor) -> None:

@@ -62,8 +62,6 @@ class MultipleNegativesRankingLoss(ScaledLoss):
 def _known_right(own: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
     """Which candidates, beside its own, are known to be right for a positive pair's u: bool ``[positives, batch]``."""
     first, second = texts.T
-    same_answer = second[own, None] == second
-    answered = (first[own, None] == first) & (labels >= 0.5)
-    known = same_answer | answered
+    known = (second[own, None] == second) | ((first[own, None] == first) & (labels >= 0.5))
     known[torch.arange(len(own), device=own.device), own] = False
     return known

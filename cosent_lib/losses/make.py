@@ -7,12 +7,7 @@ from typing import Any
 from cosent_lib.losses.base import PairLoss, SummedLoss
 from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss, LinearCosineLoss, OnlineContrastiveLoss
 from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
-from cosent_lib.losses.order import (
-    AnglELoss,
-    CoSENTLoss,
-    PairwiseLogisticLoss,
-    PowerMeanLoss,
-)
+from cosent_lib.losses.order import AnglELoss, CoSENTLoss, PairwiseLogisticLoss, PowerMeanLoss
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 LOSSES: dict[str, type[PairLoss]] = {
@@ -27,7 +22,6 @@ LOSSES: dict[str, type[PairLoss]] = {
     "angle": AnglELoss,
     "mnrl": MultipleNegativesRankingLoss,
 }
-"""The losses by name."""
 
 
 def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Sequence[str]) -> PairLoss:
@@ -45,9 +39,8 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
     if "+" in name:
         return _make_sum(name, encoder, options)
     if name not in LOSSES:
-        raise ValueError(
-            f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}, or a sum of them, as in cosent+mnrl"
-        )
+        names = ", ".join(LOSSES)
+        raise ValueError(f"unknown loss {name!r}: choose one of {names}, or a sum of them, as in cosent+mnrl")
     kind = LOSSES[name]
     own = inspect.signature(kind.__init__).parameters  # nn.Module's own, (*args, **kwargs), where it has none
     known = {

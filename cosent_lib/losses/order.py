@@ -12,16 +12,10 @@ from torch.distributed import ProcessGroup
 
 from cosent_lib.losses.base import Maybe, PairLoss, cosine, unit
 from cosent_lib.ranking.power_mean import power_mean_rank_loss
-from cosent_lib.ranking.rank_loss import (
-    check_values,
-    compute_dtype,
-    demanded_pairs,
-    rank_loss,
-)
+from cosent_lib.ranking.rank_loss import check_values, compute_dtype, demanded_pairs, rank_loss
 from cosent_lib.ranking.scale import NoScaleHelps, suggest_scale
 
-SCALE_RULES = ("suggested", "followed")
-"""How a λ may be computed from validation pairs: once, or again at each validation."""
+SCALE_RULES = ("suggested", "followed")  # a λ computed from validation pairs once, or again at each validation
 
 
 class ScaledLoss(PairLoss):
@@ -44,8 +38,12 @@ class ScaledLoss(PairLoss):
         super().__init__()
         self.scale_rule = scale if isinstance(scale, str) else None
         self._given_scale, self._objective, self.learn_scale = scale, objective, learn_scale
-        if self.scale_rule is not None:
-            self._check_rule(learn_scale)
+        if self.scale_rule is not None and (self.scale_rule not in SCALE_RULES or objective is None):
+            rules = f", or {' or '.join(SCALE_RULES)}" if objective is not None else ""
+            raise ValueError(f"scale (λ) must be a positive finite number{rules}, got {self.scale_rule!r}")
+        if self.scale_rule is not None and learn_scale:
+            fixed = f"a scale that is {self.scale_rule} is not learned"
+            raise ValueError(f"{fixed}: leave learn_scale out, or give a number")
         # On the CPU wherever the vectors are (see _apply): a number of 0 dimensions multiplies on every device.
         self.register_buffer("_scale", torch.tensor(math.nan, dtype=torch.float64))
         self.log_scale: nn.Parameter | None = None
@@ -106,15 +104,6 @@ class ScaledLoss(PairLoss):
         """See :meth:`PairLoss.given`: here with the scale, number or rule, that it began with."""
         return super().given() | {"scale": self._given_scale}
 
-    def _check_rule(self, learn_scale: bool) -> None:
-        if self.scale_rule not in SCALE_RULES or self._objective is None:
-            rules = f", or {' or '.join(SCALE_RULES)}" if self._objective is not None else ""
-            raise ValueError(f"scale (λ) must be a positive finite number{rules}, got {self.scale_rule!r}")
-        if learn_scale:
-            raise ValueError(
-                f"a scale that is {self.scale_rule} is not learned: leave learn_scale out, or give a number"
-            )
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move parameters and sub-modules, not the scale: reading it must not wait for a device."""
         scale = self._buffers.pop("_scale")
@@ -134,7 +123,6 @@ class CoSENTLoss(ScaledLoss):
         learn_scale: train λ too.
         flat: leave the 1 out, log Σ instead of log(1 + Σ), so that the gradient does not fade however well a batch is
             ordered (the form of FlatNCE, Chen et al. 2021, arXiv 2107.01152). The value may be negative.
-
         group: a ``torch.distributed`` process group, for a training loop of your own: the loss is that of all ranks'
             batches together, see :func:`cosent_lib.rank_loss`, and DDP, which averages gradients over W ranks, needs it
             multiplied by W. :func:`cosent_lib.train` sees to this by itself. Not with ``flat``.

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from cosent_lib.losses.base import PairLoss
 
-FEATURES = ("u", "v", "|u-v|", "u*v")
-"""What Sentence-BERT's classifier may look at."""
+FEATURES = ("u", "v", "|u-v|", "u*v")  # what Sentence-BERT's classifier may look at
 
 
 class SoftmaxLoss(PairLoss):

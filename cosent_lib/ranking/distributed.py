@@ -7,9 +7,7 @@ numbers, whatever the batch. Each rank's gradient then needs nothing more from t
 have the items themselves exchanged, 16 or 24 bytes each.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
@@ -22,29 +20,6 @@ from cosent_lib.ranking.reference import any_demand
 Local = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 WHOLE = 1  # the kind of labels that are whole numbers; 0 is that of none
 FLOATS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
-
-
-@dataclass
-class Traffic:
-    """What one rank exchanged for the loss: rounds, bytes of its own that it handed over, bytes of others it got."""
-
-    rounds: int = 0
-    sent: int = 0
-    received: int = 0
-
-
-_listening: list[Traffic] = []
-
-
-@contextmanager
-def count_traffic() -> Iterator[Traffic]:
-    """Count what `rank_loss` exchanges inside the block (how often a network carries it on is its own affair)."""
-    traffic = Traffic()
-    _listening.append(traffic)
-    try:
-        yield traffic
-    finally:
-        _listening.remove(traffic)
 
 
 def ranks_of(group: ProcessGroup | None) -> int:
@@ -119,9 +94,8 @@ def _agree(
         raise ValueError("segments are given on some ranks only: give them on all, or on none")
     if len(kinds := {each[3] for each in filled} - {WHOLE}) > 1:
         names = ", ".join(str(FLOATS[int(kind) - 1 - WHOLE]).removeprefix("torch.") for kind in sorted(kinds))
-        raise ValueError(
-            f"labels have different types on the ranks ({names}), so equal ones might differ: convert them"
-        )
+        differ = f"labels have different types on the ranks ({names})"
+        raise ValueError(f"{differ}, so equal ones might differ: convert them")
     return heads
 
 
@@ -185,8 +159,4 @@ def _all_gather(tensor: Tensor, group: ProcessGroup | None) -> list[Tensor]:
     """The same tensor of every rank, in rank order."""
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, tensor.contiguous(), group=group)
-    for traffic in _listening:
-        traffic.rounds += 1
-        traffic.sent += tensor.nbytes
-        traffic.received += tensor.nbytes * (len(parts) - 1)
     return parts

@@ -3,51 +3,80 @@ r"""The ranking loss on the CPU: closed-form value and gradient out of plain sum
 Scores are centred, so that e^{s} and e^{−s} stay normal numbers and no sum needs a logarithm as long as the spread is
 at most `SAFE_SPREAD`. Two levels need one exponential and no sort: Σ = Z_low·Z_high, and the gradient is those same
 exponentials times a constant each (RankBoost's factorisation, Freund et al. 2003). A few levels need each level's two
-sums, many levels one sort. Exponentials and products by torch, whose loops are vectorised; look-ups, counts and sorts
-by numpy, whose calls cost less.
+sums, many levels one sort; a small batch its n×n demands, in the fewest calls. Exponentials and products by torch,
+whose loops are vectorised; sorts, look-ups and counts by numpy, whose calls cost less.
 """
+
+import math
+import sys
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SAFE_SPREAD = 600.0
-"""Largest max(s) − min(s) for which products of two exponentials of centred scores stay normal float64 numbers."""
-
-FEW = 16
-"""Levels up to which each has a pass of its own rather than a place in a sort."""
-
-SAMPLE = 256
-"""Labels looked at first, to see whether there are few levels."""
-
-SMALL = 1024
-"""Items below which the calls cost more than the passes."""
-
+SAFE_SPREAD = 600.0  # max(s) − min(s) up to which products of two exponentials of centred scores are normal numbers
+FEW = 16  # levels up to which each has a pass of its own rather than a place in a sort
+SAMPLE = 256  # labels looked at first, to see whether there are few levels
+DENSE = 128  # items up to which n² demands cost less than the calls of a sort
+SMALL = 1024  # items below which the calls cost more than the passes
+UPPER = int(sys.byteorder == "little")  # which 32-bit half of a 64-bit whole number is the upper one
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
-def by_sums(s: Tensor, labels: Tensor, segments: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Value (a scalar) and gradient ``[n]`` of ``rank_loss``; scores float64 on the CPU, at most `SAFE_SPREAD` apart.
+def by_dense_sums(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Value and gradient ``[n]`` of ``rank_loss`` for a small batch, from the matrix of its demands.
+
+    None if the scores, which are not centred, are too large for that, or not numbers: arguments as for `by_sums`.
+    """
+    wide = scores.double()
+    if not float(wide.dot(wide)) <= (SAFE_SPREAD / 2) ** 2:  # bounds each |s| in one call; numpy's warns of overflow
+        return None
+    s, y = wide.numpy(), _array(labels)
+    demanded = np.less(y[:, None], y).astype(np.float64)
+    up = np.exp(s)
+    down = 1 / up
+    below = up.dot(demanded)
+    up *= demanded.dot(down)
+    total = float(up.sum())
+    down *= below
+    up -= down
+    up /= 1 + total
+    return torch.scalar_tensor(math.log1p(total), dtype=torch.float64), torch.from_numpy(up)
+
+
+def by_sums(s: Tensor, labels: Tensor, segments: Tensor | None = None, centre: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Value (a scalar) and gradient ``[n]``, float64, of ``rank_loss``; scores on the CPU, at most `SAFE_SPREAD` apart.
 
     Args:
-        s: scores less the middle of their range, ``[n]``, n ≥ 2.
+        s: scores of any floating type, ``[n]``, n ≥ 2.
         labels: as for ``rank_loss``, checked.
         segments: likewise.
+        centre: the middle of the scores' range.
     """
-    y = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
+    y = _array(labels)
     if segments is not None:
-        return _by_segment(s, y, segments.numpy())
-    low, high = y.min(), y.max()
-    is_high = y == high
-    if low == high:
-        return s.new_zeros(()), torch.zeros_like(s)
-    if np.count_nonzero(is_high) + np.count_nonzero(y == low) == y.size:
-        return _two_levels(s, is_high)
-    if y.size < SMALL:
-        return _by_running_sums(s, y)
-    levels = _few_levels(y)
-    return _by_segment(s, y, None) if levels is None else _by_level(s, y, levels)
+        value, gradient = _by_segment(_centred(s, centre), y, segments.numpy())
+    elif y.size < SMALL:
+        value, gradient = _by_running_sums(_centred(s, centre), y)
+    elif (levels := _few_levels(y)) is None:
+        value, gradient = _by_order(s, y, centre)
+    elif levels.size == 2:
+        value, gradient = _two_levels(_centred(s, centre), y == levels[1])
+    else:
+        value, gradient = _by_level(_centred(s, centre), y, levels)
+    return torch.scalar_tensor(value, dtype=torch.float64), gradient
+
+
+def _array(labels: Tensor) -> NDArray[np.generic]:
+    """The labels for numpy, which has no bfloat16."""
+    return (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
+
+
+def _centred(scores: Tensor, centre: float) -> Tensor:
+    """The scores less their centre, a float64 tensor of its own."""
+    return scores - centre if scores.dtype == torch.float64 else scores.double().sub_(centre)
 
 
 def _few_levels(y: NDArray[np.generic]) -> NDArray[np.generic] | None:
@@ -55,12 +84,13 @@ def _few_levels(y: NDArray[np.generic]) -> NDArray[np.generic] | None:
     levels = np.unique(y[:SAMPLE])
     if levels.size > FEW:
         return None
+    levels = np.unique(np.concatenate([levels, [y.min(), y.max()]]))  # a rare one may be at an end
     if sum(np.count_nonzero(y == level) for level in levels) < y.size:
         return None
     return levels
 
 
-def _two_levels(s: Tensor, is_high: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+def _two_levels(s: Tensor, is_high: NDArray[np.bool_]) -> tuple[float, Tensor]:
     """The loss of scores with a low and a high level: 1 + Z_low·Z_high, one exponential a score."""
     high = torch.from_numpy(is_high).to(s.dtype)
     up = torch.addcmul(s, s, high, value=-2).exp_()  # e^{s} where low, e^{−s} where high
@@ -69,10 +99,10 @@ def _two_levels(s: Tensor, is_high: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     z_high, z_low = float(high.sum()), float(up.sum())
     total = z_low * z_high
     gradient = up.mul_(z_high / (1 + total)).add_(high, alpha=-z_low / (1 + total))
-    return s.new_tensor(np.log1p(total)), gradient
+    return math.log1p(total), gradient
 
 
-def _by_running_sums(s: Tensor, y: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
+def _by_running_sums(s: Tensor, y: NDArray[np.generic]) -> tuple[float, Tensor]:
     """The loss of few scores with any levels, in as few calls as there can be: a sort, and running sums of items."""
     order = y.argsort()
     y = y[order]
@@ -83,73 +113,92 @@ def _by_running_sums(s: Tensor, y: NDArray[np.generic]) -> tuple[Tensor, Tensor]
     below = np.concatenate([[0.0], up.cumsum()])[starts[:-1]].repeat(sizes)
     above = np.concatenate([down[::-1].cumsum()[::-1], [0.0]])[starts[1:]].repeat(sizes)
     up *= above
-    total = up.sum()
+    total = float(up.sum())
     gradient = np.empty_like(up)
     gradient[order] = (up - down * below) / (1 + total)
-    return s.new_tensor(np.log1p(total)), torch.from_numpy(gradient)
+    return math.log1p(total), torch.from_numpy(gradient)
 
 
-def _by_level(s: Tensor, y: NDArray[np.generic], levels: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
+def _by_level(s: Tensor, y: NDArray[np.generic], levels: NDArray[np.generic]) -> tuple[float, Tensor]:
     """The loss of scores with a few levels: the sums of e^{s} and of e^{−s} of each level, and look-ups of both."""
     counted = np.zeros(y.size, dtype=np.uint8)
     for each in levels[1:]:
         counted += (y >= each).view(np.uint8)
     level = counted.astype(np.int64)
-    up = s.exp()
+    up = s.exp_()
     down = up.reciprocal()
     sums_up, sums_down = (np.bincount(level, x.numpy(), levels.size).astype(np.float64) for x in (up, down))
     below, above = _before(sums_up), _before(sums_down[::-1])[::-1]
     total = float((sums_up * above).sum())
     gradient = up.mul_(torch.from_numpy((above / (1 + total)).take(level)))
     gradient -= down.mul_(torch.from_numpy((below / (1 + total)).take(level)))
-    return s.new_tensor(np.log1p(total)), gradient
+    return math.log1p(total), gradient
 
 
-def _by_segment(s: Tensor, y: NDArray[np.generic], segments: NDArray[np.integer] | None) -> tuple[Tensor, Tensor]:
-    """The loss of scores with any levels, compared within their segments: one sort, then running sums of levels."""
-    order, is_new, new_segment = _sorted(y, segments)
-    starts = np.flatnonzero(is_new)
-    up = torch.from_numpy(s.exp().numpy().take(order))  # numpy's look-up is several times faster than torch's
+def _by_order(scores: Tensor, y: NDArray[np.generic], centre: float) -> tuple[float, Tensor]:
+    """The loss of scores with many levels: one sort, then running sums of items, mended where labels are equal.
+
+    An item equal to the one before it has the same ones below it, so each level takes over the sum of its first item
+    below, of its last above. Few columns are alive at a time: fresh memory costs as much as arithmetic.
+    """
+    order, tied = _sorted(y)
+    begins = np.flatnonzero(np.diff(tied, prepend=-1) != 1)  # of each level of several items, in `tied`
+    counts = np.diff(begins, append=tied.size)
+    up = _centred(scores.index_select(0, torch.from_numpy(order)), centre).exp_()
     down = up.reciprocal()
-    alone = starts.size == y.size  # each level has one item
-    sums_up, sums_down = (x.numpy() if alone else np.add.reduceat(x.numpy(), starts) for x in (up, down))
-    if segments is None:
-        below, above = _before(sums_up), _before(sums_down[::-1])[::-1]
-        totals = np.atleast_1d((sums_up * above).sum())
-        share = np.float64(1 / (1 + totals[0]))
-    else:
-        part = new_segment.cumsum()[is_new] - 1  # the segment of each level
-        below, above = _before_within(sums_up, part), _before_within(sums_down[::-1], part[::-1])[::-1]
-        totals = np.bincount(part, sums_up * above)
-        share = (1 / (1 + totals) / max(1, int(np.count_nonzero(totals))))[part]
-    each = (lambda x: x) if alone else (lambda x: x.repeat(np.diff(starts, append=y.size)))
-    gradient = up.mul_(torch.from_numpy(each(above * share)))
-    gradient -= down.mul_(torch.from_numpy(each(below * share)))
-    placed = np.empty(y.size)
-    placed[order] = gradient.numpy()
-    return s.new_tensor(np.log1p(totals).sum() / max(1, int(np.count_nonzero(totals)))), torch.from_numpy(placed)
+    below = np.zeros(y.size)
+    torch.cumsum(up[:-1], 0, out=torch.from_numpy(below[1:]))
+    below[tied] = below[tied[begins] - 1].repeat(counts)
+    above = np.zeros(y.size + 1)  # at each place what is above the item before
+    np.cumsum(down.numpy()[:0:-1], out=above[-2:0:-1])
+    above[tied] = above[tied[begins + counts - 1] + 1].repeat(counts)
+    below *= down.numpy()
+    total = float(up.mul_(torch.from_numpy(above[1:])).sum())
+    up.sub_(torch.from_numpy(below)).mul_(1 / (1 + total))
+    below[order] = up.numpy()  # memory that is there already
+    return math.log1p(total), torch.from_numpy(below)
 
 
-def _sorted(
-    y: NDArray[np.generic], segments: NDArray[np.integer] | None
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Rows in the order of segment and label, and in that order, where a new level begins and where a new segment.
+def _sorted(y: NDArray[np.generic]) -> tuple[Rows, Rows]:
+    """Rows in the order of the labels, and the places, in that order, of labels equal to the one before.
 
     Single-precision labels by numpy's vectorised sort of whole numbers: a float32 number's bits, turned round for
     negative ones, are in the order of the numbers; with its row in the lower half, one sort of int64 gives both.
     """
-    if segments is not None:
-        order = np.lexsort((y, segments))
-        new_segment = _changes(segments[order])
-        return order, new_segment | _changes(y[order]), new_segment
     if y.dtype != np.float32:
         order = np.argsort(y)
-        return order, _changes(y[order]), np.zeros(0, dtype=np.bool_)
-    bits = (y.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0: the two zeros are one level
-    bits = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    keys = (bits.astype(np.int64) << 32) | np.arange(y.size)
+        y = y[order]
+        return order, np.flatnonzero(y[1:] == y[:-1]) + 1
+    keys = np.arange(y.size)
+    upper = keys.view(np.int32)[UPPER::2]
+    np.add(y, np.float32(0), out=upper.view(np.float32))  # + 0: the two zeros are one level
+    if not y.min() >= 0:
+        np.bitwise_xor(upper, 0x7FFFFFFF, out=upper, where=upper < 0)
     keys.sort()
-    return keys & 0xFFFFFFFF, _changes(keys >> 32), np.zeros(0, dtype=np.bool_)
+    tied = np.flatnonzero(upper[1:] == upper[:-1]) + 1
+    keys &= 0xFFFFFFFF
+    return keys, tied
+
+
+def _by_segment(s: Tensor, y: NDArray[np.generic], segments: NDArray[np.integer]) -> tuple[float, Tensor]:
+    """The loss of scores with any levels, compared within their segments: one sort, then running sums of levels."""
+    order = np.lexsort((y, segments))
+    new_segment = _changes(segments[order])
+    is_new = new_segment | _changes(y[order])
+    starts = np.flatnonzero(is_new)
+    up = s.exp_().numpy().take(order)
+    down = 1 / up
+    sums_up, sums_down = (np.add.reduceat(x, starts) for x in (up, down))
+    part = new_segment.cumsum()[is_new] - 1  # the segment of each level
+    below, above = _before_within(sums_up, part), _before_within(sums_down[::-1], part[::-1])[::-1]
+    totals = np.bincount(part, sums_up * above)
+    demanding = max(1, int(np.count_nonzero(totals)))
+    share, sizes = (1 / (1 + totals) / demanding)[part], np.diff(starts, append=y.size)
+    up *= (above * share).repeat(sizes)
+    up -= np.multiply(down, (below * share).repeat(sizes), out=down)
+    placed = down  # memory that is there already
+    placed[order] = up
+    return float(np.log1p(totals).sum()) / demanding, torch.from_numpy(placed)
 
 
 def _changes(values: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from cosent_lib.ranking.rank_loss import check_form, check_values, compute_dtype, demanded_pairs
 
-NEAR_ZERO = 0.01
-"""For |κ| below this, log-mean-exp by way of expm1 where that is the more exact way: log P / κ would cancel."""
+NEAR_ZERO = 0.01  # for |κ| below this, expm1 where that is the more exact way: log P / κ would cancel
 
 
 def power_mean_rank_loss(scores: Tensor, labels: Tensor, exponent: float, *, validate: bool = True) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from cosent_lib.ranking.distributed import across_ranks, ranks_of
-from cosent_lib.ranking.fast import SAFE_SPREAD, by_sums
+from cosent_lib.ranking.fast import DENSE, SAFE_SPREAD, by_dense_sums, by_sums
 from cosent_lib.ranking.reference import any_demand, by_log_sums
 
 
@@ -77,13 +77,15 @@ def rank_loss(
         found = across_ranks(scores.detach(), labels, segments, group, fault, _value_and_gradient)
         value, gradient, demanded = found
         if validate and not demanded:
-            _warn_of_no_demand("rank_loss", "no labels differ on all ranks together", labels, stacklevel=3)
+            _warn_of_no_demand("rank_loss", "no labels differ on all ranks together", labels)
     else:
         group = None
         if validate:
             check_form(scores, labels, segments)
-            check_values(scores.detach(), labels, "rank_loss", segments)
+            _check_finite(scores.detach(), labels)
         value, gradient = _value_and_gradient(scores, labels, segments)
+        if validate and not value:  # it is 0 where no order is demanded, and where e^{s} is
+            _check_demand(labels, "rank_loss", segments)
     if scores.requires_grad and torch.is_grad_enabled():
         return _RankLoss.apply(scores, labels, segments, value, gradient, group is None)
     return value.to(_result_dtype(scores))
@@ -147,18 +149,15 @@ def inversion_bound(loss: Tensor | float, labels: Tensor) -> float:
 
 
 class _RankLoss(torch.autograd.Function):
-    """Joins the closed-form gradient to autograd."""
+    """Joins the closed-form gradient to autograd; without ``setup_context``, which costs half of a small batch."""
 
     @staticmethod
     def forward(
-        scores: Tensor, labels: Tensor, segments: Tensor | None, value: Tensor, gradient: Tensor, is_whole: bool
+        ctx: Any, scores: Tensor, labels: Tensor, segments: Tensor | None, value: Tensor, gradient: Tensor, whole: bool
     ) -> Tensor:
-        return value.to(_result_dtype(scores), copy=True)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        scores, labels, segments, _, gradient, ctx.is_whole_batch = inputs
         ctx.save_for_backward(scores, labels, segments, gradient)
+        ctx.is_whole_batch = whole
+        return value.to(_result_dtype(scores), copy=True)
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
@@ -172,27 +171,17 @@ class _RankLoss(torch.autograd.Function):
 
 def _value_and_gradient(scores: Tensor, labels: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
     """Choose the way to compute loss (scalar) and gradient ``[n]``, both in the type computed in."""
-    s = scores.detach().to(compute_dtype(scores))
-    if s.device.type != "cpu" or torch.compiler.is_compiling():
-        return by_log_sums(s, labels, segments)  # branches on no value: no synchronisation, no graph break
+    s = scores.detach()
+    if s.device.type != "cpu" or torch.compiler.is_compiling():  # no branch on values: no synchronisation, no break
+        return by_log_sums(s.to(compute_dtype(s)), labels, segments)
     if s.numel() < 2:
-        return s.new_zeros(()), torch.zeros_like(s)
+        return s.new_zeros((), dtype=torch.float64), torch.zeros_like(s, dtype=torch.float64)
+    if s.numel() <= DENSE and segments is None and (found := by_dense_sums(s, labels)) is not None:
+        return found
     low, high = map(float, s.aminmax())
     if high - low <= SAFE_SPREAD:
-        return by_sums(s - (low + high) / 2, labels, segments)
-    return by_log_sums(s, labels, segments)
-
-
-def group_bounds(sorted_labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For sorted labels, the first position of each item's level and the first position after it; both ``[n]``."""
-    n = sorted_labels.numel()
-    position = torch.arange(n, device=sorted_labels.device)
-    is_first = torch.ones(n, dtype=torch.bool, device=sorted_labels.device)
-    is_first[1:] = sorted_labels[1:] != sorted_labels[:-1]
-    first = torch.where(is_first, position, 0).cummax(0).values
-    is_last = is_first.roll(-1)  # the item before a first one; the last item inherits position 0's True
-    end = torch.where(is_last, position + 1, n).flip(0).cummin(0).values.flip(0)
-    return first, end
+        return by_sums(s, labels, segments, (low + high) / 2)
+    return by_log_sums(s.double(), labels, segments)
 
 
 def compute_dtype(scores: Tensor) -> torch.dtype:
@@ -223,23 +212,25 @@ def check_form(scores: Tensor, labels: Tensor, segments: Tensor | None = None) -
             raise ValueError(f"{name} are on {other.device}, scores on {scores.device}: move them together")
 
 
-def check_values(scores: Tensor, labels: Tensor, loss: str, segments: Tensor | None = None) -> None:
+def check_values(scores: Tensor, labels: Tensor, loss: str) -> None:
     """Refuse values that are not finite; warn the caller of the loss where the labels demand no order."""
-    if labels.numel() < 2:
-        what = "there are fewer than two items"
-    elif any_demand(labels, segments):
-        what = None
-    else:
-        what = "all labels are equal" if segments is None else "all labels are equal within each segment"
-    _check_finite(scores, labels)
-    if what is not None:
-        _warn_of_no_demand(loss, what, labels, stacklevel=4)
+    _check_finite(scores, labels.detach())
+    _check_demand(labels, loss, None, stacklevel=5)
+
+
+def _check_demand(labels: Tensor, loss: str, segments: Tensor | None, stacklevel: int = 4) -> None:
+    """Warn the caller of the loss where the labels demand no order."""
+    if any_demand(labels, segments):
+        return
+    what = "all labels are equal" if segments is None else "all labels are equal within each segment"
+    _warn_of_no_demand(loss, "there are fewer than two items" if labels.numel() < 2 else what, labels, stacklevel)
 
 
 def _check_finite(scores: Tensor, labels: Tensor) -> None:
+    if labels.dtype == scores.dtype and math.isfinite(scores.dot(labels)):
+        return  # a sum of products is finite only where all numbers are; it may overflow though they are
     for name, values in (("scores", scores), ("labels", labels)):
-        # a sum is finite only where all of its terms are, and one number is read back; it may overflow though they are
-        if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
+        if not math.isfinite(values.sum()) and not bool(values.isfinite().all()):
             wrong = (~values.isfinite()).nonzero().flatten().tolist()
             raise ValueError(
                 f"{name} must be finite: {len(wrong)} of {values.numel()} are not, the first at index {wrong[0]} "
@@ -259,7 +250,7 @@ def _fault(scores: Tensor, labels: Tensor, segments: Tensor | None) -> str | Non
     return None
 
 
-def _warn_of_no_demand(loss: str, what: str, labels: Tensor, stacklevel: int) -> None:
+def _warn_of_no_demand(loss: str, what: str, labels: Tensor, stacklevel: int = 3) -> None:
     warnings.warn(
         f"{loss}: {what} ({labels.numel()} items), so no pair is demanded: the loss is 0 with zero gradients",
         NoDemandedPairsWarning,

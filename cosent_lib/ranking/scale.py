@@ -11,26 +11,14 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from cosent_lib.errors import CosentError, check_number
-from cosent_lib.ranking.rank_loss import group_bounds, rank_loss
+from cosent_lib.ranking.rank_loss import rank_loss
 
-CUSTOMARY = 20.0
-"""The λ of Su's post (8847) and of everybody since."""
-
-CUTS = (0.3, 0.5, 0.7)
-"""Where graded labels are cut in two for a logistic regression."""
-
-
-OBJECTIVES = ("cosent", "ranknet")
-"""What a λ can be chosen to minimise."""
-
-CHUNK = 1 << 22
-"""Demanded pairs that are listed at once for RankNet's objective, and numbers for a bootstrap's resamples."""
-
-RESAMPLES = 200
-"""Samples of pairs drawn for the interval of a λ."""
-
-WIDEST = 600.0
-"""λ times the width of the cosines, up to which no exponential leaves float64."""
+CUSTOMARY = 20.0  # the λ of Su's post (8847) and of everybody since
+CUTS = (0.3, 0.5, 0.7)  # where graded labels are cut in two for a logistic regression
+OBJECTIVES = ("cosent", "ranknet")  # what a λ can be chosen to minimise
+CHUNK = 1 << 22  # demanded pairs listed at once for RankNet's objective, and numbers for a bootstrap's resamples
+RESAMPLES = 200  # samples of pairs drawn for the interval of a λ
+WIDEST = 600.0  # λ times the width of the cosines, up to which no exponential leaves float64
 
 
 class NoScaleHelps(CosentError, ValueError):  # noqa: N818 — the name says it
@@ -71,9 +59,8 @@ def suggest_scale(cosines: Tensor | ArrayLike, labels: Tensor | ArrayLike, loss:
             raise NoScaleHelps("the cosines of all pairs to be compared are equal, so no λ is better than another")
         return math.inf
     if slope(0.0) >= 0:
-        raise NoScaleHelps(
-            "the cosines do not follow the labels: on average the lower label has the larger cosine, so no λ helps"
-        )
+        larger = "on average the lower label has the larger cosine"
+        raise NoScaleHelps(f"the cosines do not follow the labels: {larger}, so no λ helps")
     high = 1.0
     while slope(high) < 0:
         high *= 2
@@ -174,7 +161,8 @@ class _DemandedPairs:
             rank_loss(c, y)  # refuses what is not a score or a label
             order = y.argsort()
             self.cosines, self.labels = c[order], y[order]
-            lower = group_bounds(self.labels)[0]  # how many labels are lower
+            counts = self.labels.unique_consecutive(return_counts=True)[1]
+            lower = (counts.cumsum(0) - counts).repeat_interleave(counts)  # how many labels are lower than each
             self.start = int((lower == 0).sum())  # the first item with any
             self.last = lower[self.start :] - 1  # the last of the items that are lower
             self.log_count = math.log(int(lower.sum()))  # log P

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # who only reads records does not wait for these
 
     from cosent_lib.encoders.base import SentenceEncoder
     from cosent_lib.losses.base import PairLoss
-    from cosent_lib.training.errors import NonFiniteLoss
     from cosent_lib.training.setup import TrainingConfig, TrainingResult
 
 HISTORY_POINTS = 200
@@ -28,12 +27,9 @@ def resolved_settings(
 ) -> dict[str, Any]:
     """What the declared settings came to, in full; ``config`` is that of the `TrainingResult`."""
     training = {name: value for name, value in asdict(config).items() if name not in NOT_TRAINING_SETTINGS}
-    return {
-        "source": origin(pairs).partition(" ")[0],
-        "encoder": encoder.settings(),
-        "loss": {"class": type(loss).__name__} | loss.options(),
-        "training": training,
-    }
+    options = {"class": type(loss).__name__} | loss.options()
+    source = origin(pairs).partition(" ")[0]
+    return {"source": source, "encoder": encoder.settings(), "loss": options, "training": training}
 
 
 def make_record(
@@ -45,12 +41,12 @@ def make_record(
     seconds: dict[str, float],
 ) -> Record:
     """Put together the record of a finished run; ``resolved`` as from `resolved_settings`."""
-    return _record(
+    return outcome_record(
         run,
         splits,
         resolved=resolved,
         metrics=metrics,
-        history=_thinned(result.history),
+        history=thinned(result.history),
         evaluations=result.evaluations.to_dict("records"),
         watched=result.watched.to_dict("records"),
         best_step=result.best_step,
@@ -60,24 +56,7 @@ def make_record(
     )
 
 
-def failure_record(run: Run, splits: dict[str, Dataset], error: NonFiniteLoss) -> Record:
-    """Put together the record of a run whose training came to no result; its metrics are None."""
-    return _record(
-        run,
-        splits,
-        resolved={"source": origin(splits["train"]).partition(" ")[0], "encoder": {}, "loss": {}, "training": {}},
-        metrics={"validation": None, "test": None},
-        history=_thinned(error.history),
-        evaluations=[],
-        best_step=0,
-        steps=len(error.history),
-        batches_without_order=0,
-        wall_time_s={"train": 0.0, "evaluate": 0.0},
-        failure=str(error),
-    )
-
-
-def _record(run: Run, splits: dict[str, Dataset], **outcome: Any) -> Record:
+def outcome_record(run: Run, splits: dict[str, Dataset], **outcome: Any) -> Record:
     """Add to the outcome of a run its data, and where and when it was made."""
     commit, dirty = commit_of_library()
     values: dict[str, Any] = outcome | {
@@ -85,16 +64,13 @@ def _record(run: Run, splits: dict[str, Dataset], **outcome: Any) -> Record:
             name: {"rows": len(pairs), "sha256": fingerprint(pairs), "origin": origin(pairs)}
             for name, pairs in splits.items()
         },
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit,
-        "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    values |= {"hardware": hardware(), "versions": versions(), "commit": commit, "dirty": dirty}
     return Record(run=run, **json_value(values, "record"))
 
 
-def _thinned(history: pd.DataFrame) -> dict[str, list[float]]:
+def thinned(history: pd.DataFrame) -> dict[str, list[float]]:
     """At most `HISTORY_POINTS` rows at even distances, first and last among them, to six digits."""
     count = min(len(history), HISTORY_POINTS)
     rows = [round(i * (len(history) - 1) / max(count - 1, 1)) for i in range(count)]

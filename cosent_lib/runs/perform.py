@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def check_settings(run: Run) -> None:
     from cosent_lib.losses.make import make_loss
 
     _training_config(run, progress=False)
-    make_loss(run.loss, _AnyEncoder(), **_loss_options(run))
+    make_loss(run.loss, SimpleNamespace(dim=2), **_loss_options(run))  # any encoder: only the options are looked at
 
 
 def _warn_of_cut(encoder: "SentenceEncoder", splits: "dict[str, Dataset]") -> None:
@@ -183,12 +184,6 @@ def _training_config(run: Run, progress: bool, saving: Mapping[str, Any] | None 
     if unknown:
         raise ValueError(f"unknown training setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
     return TrainingConfig(**run.training, **(saving or {}), seed=run.seed, progress=progress)
-
-
-class _AnyEncoder:
-    """Stands in for an encoder where only the options of a loss are checked."""
-
-    dim = 2
 
 
 def _loss_options(run: Run) -> dict[str, Any]:

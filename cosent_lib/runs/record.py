@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cosent_lib.runs.run import Run, dump, json_value
-from cosent_lib.runs.schema import SCHEMA_VERSION, DamagedRecord, check_record
+
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,29 +62,8 @@ class Record:
 
 def values_of(record: Record) -> dict[str, Any]:
     """A record as one flat mapping of plain JSON values, the run's settings among them."""
-    return json_value(
-        asdict(record.run) | {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}, "record"
-    )
-
-
-def record_of(values: Any, place: str) -> Record:
-    """The record that `values_of` made these values from.
-
-    Args:
-        values: as read from JSON.
-        place: where they were read, for error messages.
-
-    Raises:
-        DamagedRecord: a field that is missing, unknown or of the wrong type, a schema of another version, or settings
-            that no run can have.
-    """
-    check_record(values, place)
-    settings = {f.name: values[f.name] for f in fields(Run) if f.name in values}
-    try:
-        run = Run(**settings)
-    except (ValueError, TypeError) as error:
-        raise DamagedRecord(f"{place}: the settings are not those of a run ({error})") from error
-    return Record(run=run, **{key: value for key, value in values.items() if key not in settings})
+    own = {f.name: getattr(record, f.name) for f in fields(Record) if f.name != "run"}
+    return json_value(asdict(record.run) | own, "record")
 
 
 def to_json(record: Record) -> str:

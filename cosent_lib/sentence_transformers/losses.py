@@ -1,8 +1,8 @@
-"""CoSENT and its relatives as losses of sentence-transformers, and their gradient-cached forms.
+"""CoSENT and its relatives as losses of sentence-transformers.
 
 Each is the loss of the same name in :mod:`cosent_lib.losses` over the vectors of a ``SentenceTransformer``. What they
-add to the library's own: exact ranking across processes, a λ that is computed from validation pairs, an error for
-labels that are not finite, a warning for batches without order, memory linear in the batch.
+add to that library's own: batches beyond memory, exact ranking across processes, a λ that is computed from validation
+pairs, an error for labels that are not finite, a warning for batches without order.
 """
 
 from collections.abc import Iterable
@@ -48,23 +48,47 @@ LI = """
 """
 
 
-class RankingLoss(nn.Module):
+class RankingLoss(CachedLossMixin, nn.Module):
     """A loss of :mod:`cosent_lib.losses` over the vectors of a model; what the classes below share.
 
     Takes two columns of texts and a column of numbers, any whose order counts.
 
+    With ``mini_batch_size`` the gradient is computed so many texts at a time, by the library's own gradient cache
+    (Gao et al. 2021, arXiv 2101.06983): a forward pass without graph in parts, the loss of all vectors, and a second
+    forward pass that carries its gradient on. Exact, dropout replayed, memory bounded by the part.
+
     Args:
         model: the model that is trained.
         loss: over (u, v, labels).
+        mini_batch_size: see above; None for one pass over the whole batch.
         gather_across_devices: where several processes train (torchrun, accelerate), rank all their pairs against each
             other, exactly; else each process ranks its own.
+
+    Raises:
+        ValueError: a ``mini_batch_size`` below 1, or with a static embedding or a learned λ.
     """
 
     citation: ClassVar[str] = HUANG
 
-    def __init__(self, model: SentenceTransformer, loss: order.ScaledLoss, gather_across_devices: bool = False) -> None:
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        loss: order.ScaledLoss,
+        mini_batch_size: int | None = None,
+        gather_across_devices: bool = False,
+    ) -> None:
         super().__init__()
         self.model, self.loss, self.gather_across_devices = model, loss, gather_across_devices
+        self.uses_gradient_cache = mini_batch_size is not None
+        if mini_batch_size is None:
+            return
+        if mini_batch_size < 1:
+            raise ValueError(f"mini_batch_size must be at least 1, got {mini_batch_size}")
+        if has_static_embedding_input(model):
+            raise ValueError("a static embedding's batches cannot be cut: leave mini_batch_size out, they are small")
+        if loss.learn_scale:  # its gradient would miss what the trainer multiplies the loss by
+            raise ValueError("λ is not learned over a gradient cache: leave learn_scale or mini_batch_size out")
+        self.mini_batch_size = mini_batch_size
 
     @property
     def scale(self) -> float:
@@ -73,8 +97,22 @@ class RankingLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """The loss of a batch: the features of two columns, and ``labels`` ``[batch]``."""
+        if self.uses_gradient_cache:
+            return self.forward_cached(sentence_features, labels)
         vectors = [self.model(features)["sentence_embedding"] for features in sentence_features]
         return self.compute_loss_from_embeddings(vectors, labels)
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """What the gradient cache asks for: the loss of all vectors, given in parts, and their gradients."""
+        if labels is None:
+            raise ValueError(f"{type(self).__name__} needs labels")
+        value = self.compute_loss_from_embeddings([torch.cat(parts) for parts in reps], labels)
+        if not with_backward:
+            return value
+        value.backward()
+        return value.detach()
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
         """The loss of two blocks of vectors ``[batch, dim]`` and ``labels`` ``[batch]``, a scalar.
@@ -109,8 +147,9 @@ class RankingLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings, for the model card."""
+        cached = {"mini_batch_size": self.mini_batch_size} if self.uses_gradient_cache else {}
         gathered = {"gather_across_devices": True} if self.gather_across_devices else {}
-        return {**self.loss.given(), **gathered}
+        return {**self.loss.given(), **cached, **gathered}
 
     def _group(self) -> dist.ProcessGroup | None:
         if not (self.gather_across_devices and dist.is_available() and dist.is_initialized()):
@@ -127,6 +166,7 @@ class CoSENTLoss(RankingLoss):
         scale: λ, 20 by custom; or ``"suggested"`` or ``"followed"``, for which `FitScale` is given to the trainer.
         margin: demanded gap of cosines for a label gap of 1.
         learn_scale: train λ too.
+        mini_batch_size: for batches beyond memory, how many texts are in it at once, see `RankingLoss`.
         gather_across_devices: rank the pairs of all processes against each other, exactly.
 
     Source: Su 2022 (Scientific Spaces 8847); Huang et al. 2024; Chapters 8 and 14.
@@ -139,9 +179,10 @@ class CoSENTLoss(RankingLoss):
         *,
         margin: float = 0.0,
         learn_scale: bool = False,
+        mini_batch_size: int | None = None,
         gather_across_devices: bool = True,
     ) -> None:
-        super().__init__(model, order.CoSENTLoss(scale, margin, learn_scale), gather_across_devices)
+        super().__init__(model, order.CoSENTLoss(scale, margin, learn_scale), mini_batch_size, gather_across_devices)
 
 
 class AnglELoss(RankingLoss):
@@ -150,6 +191,7 @@ class AnglELoss(RankingLoss):
     Args:
         model: the model that is trained; the length of its vectors is even.
         scale: λ.
+        mini_batch_size: for batches beyond memory, see `RankingLoss`.
         gather_across_devices: rank the pairs of all processes against each other, exactly.
 
     Source: Li & Li 2023 (arXiv 2309.12871); Chapter 13.
@@ -157,8 +199,15 @@ class AnglELoss(RankingLoss):
 
     citation: ClassVar[str] = LI
 
-    def __init__(self, model: SentenceTransformer, scale: float = 20.0, *, gather_across_devices: bool = True) -> None:
-        super().__init__(model, order.AnglELoss(scale), gather_across_devices)
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        *,
+        mini_batch_size: int | None = None,
+        gather_across_devices: bool = True,
+    ) -> None:
+        super().__init__(model, order.AnglELoss(scale), mini_batch_size, gather_across_devices)
 
 
 class PairwiseLogisticLoss(RankingLoss):
@@ -168,14 +217,22 @@ class PairwiseLogisticLoss(RankingLoss):
         model: the model that is trained.
         scale: λ, or a rule as for `CoSENTLoss`.
         learn_scale: train λ too.
+        mini_batch_size: for batches beyond memory, see `RankingLoss`.
 
     Source: Burges et al. 2005; Chapter 8.
     """
 
     citation: ClassVar[str] = BURGES
 
-    def __init__(self, model: SentenceTransformer, scale: float | str = 20.0, *, learn_scale: bool = False) -> None:
-        super().__init__(model, order.PairwiseLogisticLoss(scale, learn_scale))
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float | str = 20.0,
+        *,
+        learn_scale: bool = False,
+        mini_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, order.PairwiseLogisticLoss(scale, learn_scale), mini_batch_size)
 
 
 class PowerMeanLoss(RankingLoss):
@@ -186,6 +243,7 @@ class PowerMeanLoss(RankingLoss):
         scale: λ, or a rule as for `CoSENTLoss` where the exponent is 0 or 1.
         exponent: κ, from CoSENT's form (1) over RankNet (0) to the smoothed AUC (−1).
         learn_scale: train λ too.
+        mini_batch_size: for batches beyond memory, see `RankingLoss`.
 
     Source: Chapter 10.
     """
@@ -199,110 +257,6 @@ class PowerMeanLoss(RankingLoss):
         exponent: float = 0.0,
         *,
         learn_scale: bool = False,
+        mini_batch_size: int | None = None,
     ) -> None:
-        super().__init__(model, order.PowerMeanLoss(scale, exponent, learn_scale))
-
-
-class _Cached(CachedLossMixin):
-    """Batches beyond memory, by the library's own gradient cache: a forward pass without graph in parts, the loss of
-    all vectors, and a second forward pass that carries its gradient on. Exact, dropout replayed (Gao et al. 2021).
-    """
-
-    loss: order.ScaledLoss
-
-    def _cache(self, model: SentenceTransformer, mini_batch_size: int, show_progress_bar: bool) -> None:
-        name = type(self).__name__
-        if mini_batch_size < 1:
-            raise ValueError(f"mini_batch_size must be at least 1, got {mini_batch_size}")
-        if has_static_embedding_input(model):
-            raise ValueError(f"{name} cannot cut the batches of a static embedding: take {name.removeprefix('Cached')}")
-        self.mini_batch_size, self.show_progress_bar = mini_batch_size, show_progress_bar
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of a batch, whose gradient is computed ``mini_batch_size`` texts at a time."""
-        return self.forward_cached(sentence_features, labels)
-
-    def calculate_loss(
-        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
-    ) -> Tensor:
-        """What the library's gradient cache asks for: the loss of all vectors, and their gradients."""
-        value: Tensor = self.compute_loss_from_embeddings([torch.cat(parts) for parts in reps], labels)  # type: ignore
-        if not with_backward:
-            return value
-        value.backward()
-        return value.detach()
-
-
-class CachedCoSENTLoss(_Cached, CoSENTLoss):
-    """`CoSENTLoss` over batches beyond memory; λ is not learned here.
-
-    Args:
-        model: the model that is trained, no static embedding.
-        scale: as for `CoSENTLoss`, and so the rest.
-        margin: likewise.
-        mini_batch_size: how many texts are in memory with their activations.
-        gather_across_devices: likewise.
-        show_progress_bar: a bar a batch.
-
-    Source: Gao et al. 2021 (arXiv 2101.06983).
-    """
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        scale: float | str = 20.0,
-        *,
-        margin: float = 0.0,
-        mini_batch_size: int = 32,
-        gather_across_devices: bool = True,
-        show_progress_bar: bool = False,
-    ) -> None:
-        CoSENTLoss.__init__(self, model, scale, margin=margin, gather_across_devices=gather_across_devices)
-        self._cache(model, mini_batch_size, show_progress_bar)
-
-
-class CachedAnglELoss(_Cached, AnglELoss):
-    """`AnglELoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        scale: float = 20.0,
-        *,
-        mini_batch_size: int = 32,
-        gather_across_devices: bool = True,
-        show_progress_bar: bool = False,
-    ) -> None:
-        AnglELoss.__init__(self, model, scale, gather_across_devices=gather_across_devices)
-        self._cache(model, mini_batch_size, show_progress_bar)
-
-
-class CachedPairwiseLogisticLoss(_Cached, PairwiseLogisticLoss):
-    """`PairwiseLogisticLoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        scale: float | str = 20.0,
-        *,
-        mini_batch_size: int = 32,
-        show_progress_bar: bool = False,
-    ) -> None:
-        PairwiseLogisticLoss.__init__(self, model, scale)
-        self._cache(model, mini_batch_size, show_progress_bar)
-
-
-class CachedPowerMeanLoss(_Cached, PowerMeanLoss):
-    """`PowerMeanLoss` over batches beyond memory; arguments as for it and `CachedCoSENTLoss`."""
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        scale: float | str = 20.0,
-        exponent: float = 0.0,
-        *,
-        mini_batch_size: int = 32,
-        show_progress_bar: bool = False,
-    ) -> None:
-        PowerMeanLoss.__init__(self, model, scale, exponent)
-        self._cache(model, mini_batch_size, show_progress_bar)
+        super().__init__(model, order.PowerMeanLoss(scale, exponent, learn_scale), mini_batch_size)

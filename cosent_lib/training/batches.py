@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,10 +59,8 @@ class Batches:
         self.cut = count_cut(encoder, self.texts, tokens)
         unknown = encoder.count_unknown(self.texts, tokens) if hasattr(encoder, "count_unknown") else 0
         if unknown == len(self.texts):
-            raise ValueError(
-                f"train_pairs: {encoder.name!r} knows no word of any of the {unknown} texts, so that no "
-                "step could teach it anything"
-            )
+            unread = f"{encoder.name!r} knows no word of any of the {unknown} texts"
+            raise ValueError(f"train_pairs: {unread}, so that no step could teach it anything")
         self._first = [tokens[index[text]] for text in first]
         self._second = [tokens[index[text]] for text in second]
         self.labels = torch.from_numpy(labels).float()
@@ -134,9 +132,7 @@ def strata(labels: NDArray[np.float64], batch_size: int) -> NDArray[np.int64]:
     return (level - largest) % (level.max() + 1)
 
 
-def digest_of(
-    first: list[str], second: list[str], labels: NDArray[np.float64], query: NDArray[np.int64] | None = None
-) -> str:
+def digest_of(first: list[str], second: list[str], labels: NDArray[Any], query: NDArray[Any] | None = None) -> str:
     """SHA-256 of the columns of a set of pairs, by which a checkpoint knows its data again."""
     digest = hashlib.sha256(labels.tobytes())
     for text in (*first, *second):

@@ -78,10 +78,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 def non_finite_parameter(objective: nn.Module) -> str | None:
     """The name of the first parameter that holds NaN or infinity."""
-    for name, parameter in objective.named_parameters():
-        if not torch.isfinite(parameter).all():
-            return name
-    return None
+    return next((name for name, value in objective.named_parameters() if not torch.isfinite(value).all()), None)
 
 
 def likely_cause(objective: Objective, batch: Batch, learning_rate: float) -> str | None:
@@ -100,14 +97,6 @@ def likely_cause(objective: Objective, batch: Batch, learning_rate: float) -> st
     return (
         f"the encoder gives vectors that are not finite for {len(bad)} of {2 * size} texts ({which}) though all "
         "parameters are finite; look at these texts, or train with precision='fp32'"
-    )
-
-
-def overflow_cause(objective: Objective, learning_rate: float) -> str:
-    """What to say where everything that goes into the loss is finite."""
-    return (
-        f"parameters, vectors and labels are finite, so {type(objective.loss).__name__} itself overflowed; lower its "
-        f"scale, or the learning rate (now {learning_rate:.3g})"
     )
 
 

@@ -32,7 +32,6 @@ from cosent_lib.training.errors import (
     is_out_of_memory,
     likely_cause,
     non_finite_parameter,
-    overflow_cause,
 )
 from cosent_lib.training.ranks import Ranks
 from cosent_lib.training.setup import (
@@ -110,13 +109,8 @@ class Loop:
         """Every step of the run."""
         begun, earlier = time.perf_counter(), self.progress.seconds
         done = self.progress.step
-        bar = tqdm(
-            total=self.total,
-            initial=done,
-            desc="train",
-            unit="step",
-            disable=not (self.config.progress and self.ranks.is_first),
-        )
+        hidden = not (self.config.progress and self.ranks.is_first)
+        bar = tqdm(total=self.total, initial=done, desc="train", unit="step", disable=hidden)
         self.prepared.train()
         with StopBetweenSteps() as stop, bar:
             if done == 0:
@@ -184,9 +178,7 @@ class Loop:
             values.append(value.item())
         if self.ranks.count > 1 and not self.objective.exchanges:
             shared = {id(parameter) for parameter in self.objective.encoder.parameters()}
-            for (
-                parameter
-            ) in self.objective.loss.parameters():  # each rank has the whole gradient: their sum is to be it
+            for parameter in self.objective.loss.parameters():  # each rank has the whole gradient: to be the sum
                 if parameter.grad is not None and id(parameter) not in shared:
                     parameter.grad /= self.ranks.count
         return values
@@ -207,7 +199,10 @@ class Loop:
                 raise
             raise NonFiniteLoss("the loss is undefined", batch, cause, self.progress.table()) from error
         rate = self.groups[0]["lr"]
-        cause = likely_cause(self.objective, batch, rate) or overflow_cause(self.objective, rate)
+        cause = likely_cause(self.objective, batch, rate) or (
+            f"parameters, vectors and labels are finite, so {type(self.objective.loss).__name__} itself overflowed; "
+            f"lower its scale, or the learning rate (now {rate:.3g})"
+        )
         raise NonFiniteLoss(f"the loss is {value.item()}", batch, cause, self.progress.table())
 
     def note(self, batches: list[Batch], values: list[float]) -> None:

@@ -24,8 +24,7 @@ from cosent_lib.errors import CosentError, check_launch, launched_ranks
 from cosent_lib.ranking.distributed import gather_rows
 
 T = TypeVar("T")
-TIMEOUT = timedelta(minutes=30)
-"""How long a rank waits for one that lives and says nothing, as others do while rank 0 validates."""
+TIMEOUT = timedelta(minutes=30)  # that a rank waits for one that lives and says nothing, as while rank 0 validates
 LOST = r"closed by peer|reset by peer|broken pipe|timed? ?out|connection (refused|was)|socket|NCCL|remote process"
 
 

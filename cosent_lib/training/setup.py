@@ -106,13 +106,8 @@ class TrainingConfig:
         check_number("weight_decay", self.weight_decay, "zero or positive", 0, sys.float_info.max)
         last = 2**63 - 1  # torch takes no larger ones
         check_number("seed", self.seed, "a whole number of at least 0 and below 2**63", 0, last, whole=True)
-        for name, known in (
-            ("device", ("auto", "cpu", "cuda", "mps")),
-            ("precision", ("auto", *PRECISIONS)),
-            ("selection_metric", SELECTION_METRICS),
-            ("batches", BATCHES),
-            ("schedule", SCHEDULES),
-        ):
+        choices = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", *PRECISIONS), "batches": BATCHES}
+        for name, known in (choices | {"selection_metric": SELECTION_METRICS, "schedule": SCHEDULES}).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.output_dir is None:

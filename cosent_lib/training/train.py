@@ -69,11 +69,8 @@ def train(
         RankLost: of several processes another one ended; the last checkpoint can be gone on with.
         TrainingInterrupted: Ctrl-C (a ``KeyboardInterrupt``); a checkpoint is written first if ``output_dir`` is set.
     """
-    for name, value, wanted in (
-        ("encoder", encoder, nn.Module),
-        ("loss", loss, nn.Module),
-        ("config", config, TrainingConfig),
-    ):
+    arguments = ("encoder", encoder, nn.Module), ("loss", loss, nn.Module), ("config", config, TrainingConfig)
+    for name, value, wanted in arguments:
         if not isinstance(value, wanted):
             raise TypeError(f"{name} must be {wanted.__name__}, not {type(value).__name__}: {value!r:.60}")
     if watch is not None and not callable(watch):

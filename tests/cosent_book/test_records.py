@@ -14,9 +14,9 @@ from runs import make_record, make_run, own_task
 from cosent_book import records, store
 from cosent_book.carry_out import carry_out
 from cosent_book.records import RecordMissing, load_records, missing_runs, recorded_or_live, save_record
+from cosent_book.schema import DamagedRecord
 from cosent_lib.errors import CosentError
 from cosent_lib.runs.record import Record
-from cosent_lib.runs.schema import DamagedRecord
 
 
 def test_record_comes_back_as_it_was(tmp_path: Path) -> None:

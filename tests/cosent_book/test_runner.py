@@ -15,10 +15,10 @@ from runs import make_record, make_run, own_task
 from cosent_book import runner, store
 from cosent_book.records import load_records, missing_runs, save_record
 from cosent_book.runner import RunsFailed, run_missing
+from cosent_book.schema import DamagedRecord
 from cosent_book.suites.plan import Plan
 from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
-from cosent_lib.runs.schema import DamagedRecord
 from cosent_lib.training.batches import Batch
 from cosent_lib.training.errors import NonFiniteLoss
 

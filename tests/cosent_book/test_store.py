@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cosent_book import store
-from cosent_lib.runs.schema import DamagedRecord
+from cosent_book.schema import DamagedRecord
 
 FORK = multiprocessing.get_context("fork")
 DATE = "2026-01-01T00:00:00+00:00"

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cosent_lib.runs.record import Record, record_of
+from cosent_book.schema import record_of
+from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
 SMALL = {"max_steps": 4, "batch_size": 16, "device": "cpu"}

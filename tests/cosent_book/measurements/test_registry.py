@@ -10,8 +10,8 @@ from cosent_book import store
 from cosent_book.measurements import registry
 from cosent_book.measurements.registry import Data, declared, key_of, measured, measurement, missing_measurements, take
 from cosent_book.records import RecordMissing
+from cosent_book.schema import DamagedRecord
 from cosent_lib.data.load import fingerprint, load_pairs
-from cosent_lib.runs.schema import DamagedRecord
 
 
 def longest(data: Data, *, task: str, split: str, least: int = 0) -> dict[str, object]:

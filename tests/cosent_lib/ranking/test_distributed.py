@@ -1,9 +1,12 @@
 """rank_loss over a process group: two and four real processes on gloo against one process with the joined batch."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,12 +14,26 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from cosent_lib.ranking.distributed import count_traffic
 from cosent_lib.ranking.rank_loss import NoDemandedPairsWarning, rank_loss
 
 SIZES = {2: (5, 8), 4: (9, 0, 1, 30)}  # items of each rank: unequal, none, a single one
 KINDS = ("binary", "six", "many", "continuous", "segments", "sorted", "wide", "mixed types", "equal", "one label")
 FEW = {"binary": 2, "six": 6, "sorted": 6, "wide": 6, "mixed types": 6}
+
+
+@contextmanager
+def count_traffic() -> Iterator[SimpleNamespace]:
+    """Count what a rank exchanges inside the block: rounds, bytes of its own handed over, bytes of others it got."""
+    traffic, gather = SimpleNamespace(rounds=0, sent=0, received=0), dist.all_gather
+
+    def counted(parts: list[Tensor], tensor: Tensor, **options: Any) -> None:
+        gather(parts, tensor, **options)
+        traffic.rounds += 1
+        traffic.sent += tensor.nbytes
+        traffic.received += tensor.nbytes * (len(parts) - 1)
+
+    with patch.object(dist, "all_gather", counted):
+        yield traffic
 
 
 def whole_batch(world_size: int, kind: str) -> tuple[Tensor, Tensor, Tensor | None]:

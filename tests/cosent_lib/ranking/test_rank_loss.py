@@ -1,7 +1,10 @@
 """rank_loss against exact arithmetic, brute force, autograd and the cases in which implementations go wrong."""
 
 import math
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import mpmath
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosent_lib.ranking.fast import SAFE_SPREAD, by_sums
+from cosent_lib.ranking.fast import DENSE, SAFE_SPREAD, by_dense_sums, by_sums
 from cosent_lib.ranking.rank_loss import (
     NoDemandedPairsWarning,
     count_demanded_pairs,
@@ -154,6 +157,112 @@ def test_a_level_that_the_first_labels_do_not_show_is_found() -> None:
         torch.testing.assert_close(by_sums(scores, labels), by_log_sums(scores, labels), rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("kind", LABELS)
+def test_both_sides_of_the_switch_from_the_matrix_of_demands_agree(kind: str) -> None:
+    generator = torch.Generator().manual_seed(12)
+    for n in (2, 31, DENSE - 1, DENSE, DENSE + 1):
+        scores = torch.randn(n, generator=generator, dtype=torch.float64)
+        labels = make_labels(kind, n, generator)
+        for length, fits in ((0.999 * SAFE_SPREAD / 2, True), (1.001 * SAFE_SPREAD / 2, False)):
+            s = scores * length / scores.norm()
+            before = s.clone()
+            dense, expected = by_dense_sums(s, labels), by_log_sums(s, labels)
+            assert (dense is not None) == fits
+            assert torch.equal(s, before)
+            for found in (dense or expected, by_sums(s, labels), value_and_gradient(s, labels)):
+                torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+    one = torch.tensor([SAFE_SPREAD / 2, 0.0], dtype=torch.float64)  # all of the length in one score
+    torch.testing.assert_close(by_dense_sums(one, torch.tensor([0, 1])), by_log_sums(one, torch.tensor([0, 1])))
+    assert by_dense_sums(torch.tensor([math.nan, 0.0]), torch.tensor([0, 1])) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64])
+def test_many_levels_with_equal_ones_anywhere(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(13)
+    scores = 5 * torch.randn(1100, generator=generator) + 70
+    runs = torch.arange(1100)
+    for labels in (
+        runs,  # no two equal, as far as the type can tell
+        runs.clamp(30, 1000),  # the lowest and the highest shared by many
+        runs // 2,
+        (runs % 300).clamp_min(200),
+        runs - 550,  # negative ones too
+        torch.where(runs < 50, -runs, runs // 7),
+    ):
+        y = labels[torch.randperm(1100, generator=generator)].to(dtype)
+        if dtype.is_floating_point:
+            y[y == 0] *= -torch.ones(int((y == 0).sum())).to(dtype)  # −0 is the level of 0
+        y[::9] = y[::9].abs()
+        expected = by_log_sums(scores.double(), y)
+        for shown in (scores, scores.double()):
+            before = shown.clone()
+            torch.testing.assert_close(by_sums(shown, y, None, 70.0), expected, rtol=1e-11, atol=1e-13)
+            assert torch.equal(shown, before)
+
+
+def test_equal_labels_of_thousands_demand_nothing_and_the_caller_is_told() -> None:
+    for n in (DENSE, DENSE + 1, 2000):
+        scores = torch.randn(n, requires_grad=True)
+        with pytest.warns(NoDemandedPairsWarning, match=f"rank_loss: all labels are equal \\({n} items\\)") as told:
+            loss = rank_loss(scores, torch.full((n,), 0.5))
+        assert told[0].filename == __file__
+        assert loss.item() == 0
+        assert torch.equal(torch.autograd.grad(loss, scores)[0], torch.zeros(n))
+
+
+def test_a_loss_that_underflows_is_not_taken_for_one_without_demands() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rank_loss(torch.tensor([-1000.0, 1000.0]), torch.tensor([0, 1])).item() == 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # of numpy's, where sums overflow
+@pytest.mark.parametrize("label_dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_checks_for_any_two_types(dtype: torch.dtype, label_dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(14)
+    for n in (20, 200, 2000):
+        scores = (3 * torch.randn(n, generator=generator)).to(dtype)
+        labels = (100 * torch.rand(n, generator=generator)).to(label_dtype)
+        torch.testing.assert_close(
+            rank_loss(scores, labels).double(), brute_force(scores, labels), rtol=1e-6, atol=1e-6
+        )
+        large = torch.full_like(scores, torch.finfo(dtype).max) * (labels > 50).to(dtype)  # sums of these overflow
+        assert math.isfinite(rank_loss(large, labels))  # and so are not refused
+        for name, values in (("scores", scores), ("labels", labels))[: 1 + label_dtype.is_floating_point]:
+            for wrong in (math.nan, math.inf, -math.inf):
+                bad = {"scores": scores, "labels": labels} | {name: values.clone()}
+                bad[name][-1] = wrong
+                with pytest.raises(ValueError, match=f"{name} must be finite: 1 of {n} are not, the first at"):
+                    rank_loss(bad["scores"], bad["labels"])
+
+
+MEMORY = """
+import sys, torch
+from cosent_lib import rank_loss
+n = 1 << 21
+torch.set_num_threads(1)
+scores, drawn = torch.randn(n, requires_grad=True), torch.rand(n)
+labels = {"two": (drawn < 0.4).float(), "six": (6 * drawn).floor(), "all": drawn, "ties": (500 * drawn).floor()}
+def read(name):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) * 1024
+for kind in sys.argv[1:]:
+    open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+    before = read("VmRSS")
+    rank_loss(scores, labels[kind]).backward()
+    scores.grad = None
+    print((read("VmHWM") - before) / n)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak from Linux's /proc")
+def test_needs_at_most_64_bytes_a_score() -> None:
+    command = [sys.executable, "-c", MEMORY, "two", "six", "all", "ties"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(8 < float(peak) <= 64 for peak in told.split()), told
+    assert len(told.split()) == 4
+
+
 def by_segment(scores: Tensor, labels: Tensor, segments: Tensor) -> Tensor:
     """The definition: the mean of the segments' losses, over those that demand something."""
     parts = [(scores[segments == each], labels[segments == each]) for each in segments.unique()]
@@ -242,6 +351,16 @@ def test_gradcheck_and_second_derivatives(kind: str) -> None:
     reference = torch.autograd.functional.hessian(lambda s: brute_force(s, labels), scores)
     torch.testing.assert_close(hessian, reference, rtol=1e-10, atol=1e-12)
     assert float(torch.linalg.eigvalsh(hessian).min()) > -1e-12  # convex in the scores
+
+
+@pytest.mark.parametrize("n", [DENSE + 20, 1100])
+@pytest.mark.parametrize("kind", LABELS)
+def test_gradcheck_of_larger_batches(kind: str, n: int) -> None:
+    generator = torch.Generator().manual_seed(15)
+    scores = torch.randn(n, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = make_labels(kind, n, generator)
+    assert torch.autograd.gradcheck(lambda s: rank_loss(s, labels), scores, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda s: rank_loss(s, labels), scores, fast_mode=True)
 
 
 @pytest.mark.parametrize("kind", LABELS)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from runs import SMALL, make_run, own_task
 
+from cosent_book.schema import record_of
 from cosent_lib.data import load as loading
 from cosent_lib.evaluation import evaluate as evaluation
 from cosent_lib.losses import make as losses
 from cosent_lib.runs import perform as performing
 from cosent_lib.runs.perform import perform
-from cosent_lib.runs.record import Record, record_of, values_of
+from cosent_lib.runs.record import Record, values_of
 from cosent_lib.training import train as training
 
 

@@ -88,13 +88,13 @@ def test_a_cached_loss_is_the_plain_one_with_dropout_on(checkpoint: Path, name: 
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     plain = gradients(model, getattr(ours, name)(model, 5.0))
-    cached = gradients(model, getattr(ours, f"Cached{name}")(model, 5.0, mini_batch_size=5))
+    cached = gradients(model, getattr(ours, name)(model, 5.0, mini_batch_size=5))
     assert cached[0] == pytest.approx(plain[0], rel=1e-6)
     for mine, other in zip(cached[1], plain[1], strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
     model = model_of(checkpoint)  # … and with it, in one part, where the draws are the same
     plain = gradients(model, getattr(ours, name)(model, 5.0))
-    cached = gradients(model, getattr(ours, f"Cached{name}")(model, 5.0, mini_batch_size=100))
+    cached = gradients(model, getattr(ours, name)(model, 5.0, mini_batch_size=100))
     for mine, other in zip(cached[1], plain[1], strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
 
@@ -127,10 +127,12 @@ def test_what_the_library_adds_reaches_the_loss(checkpoint: Path) -> None:
 
 def test_cached_losses_refuse_what_cannot_be_cut(checkpoint: Path) -> None:
     static = library.SentenceTransformer(modules=[parts.StaticEmbedding(word_piece_tokenizer(), embedding_dim=8)])
-    with pytest.raises(ValueError, match="CachedCoSENTLoss cannot cut the batches of a static embedding: take CoSENT"):
-        ours.CachedCoSENTLoss(static)
+    with pytest.raises(ValueError, match="a static embedding's batches cannot be cut: leave mini_batch_size out"):
+        ours.CoSENTLoss(static, mini_batch_size=8)
     with pytest.raises(ValueError, match="mini_batch_size must be at least 1, got 0"):
-        ours.CachedCoSENTLoss(model_of(checkpoint), mini_batch_size=0)
+        ours.AnglELoss(model_of(checkpoint), mini_batch_size=0)
+    with pytest.raises(ValueError, match="λ is not learned over a gradient cache"):
+        ours.PairwiseLogisticLoss(model_of(checkpoint), learn_scale=True, mini_batch_size=8)
 
 
 def test_a_rule_computes_the_scale_from_validation_pairs(checkpoint: Path) -> None:
@@ -202,10 +204,12 @@ def one_rank(rank: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": (Path(folder) / "port").read_text()}
     dist.init_process_group("gloo", rank=rank, world_size=2)
     found = {}
-    for name in ("CoSENTLoss", "CachedCoSENTLoss", "apart"):
+    forms: dict[str, dict[str, Any]] = {
+        "plain": {}, "cached": {"mini_batch_size": 2}, "apart": {"gather_across_devices": False}
+    }  # fmt: skip
+    for name, options in forms.items():
         model = model_of(Path(folder) / "tiny").eval()
-        options = {"gather_across_devices": False} if name == "apart" else {}
-        loss = getattr(ours, "CoSENTLoss" if name == "apart" else name)(model, 5.0, **options)
+        loss = ours.CoSENTLoss(model, 5.0, **options)
         value = loss(*batch_of(model, slice(0, 5) if rank == 0 else slice(5, 12)))
         value.backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -228,7 +232,7 @@ def test_two_ranks_rank_their_pairs_together(checkpoint: Path, tmp_path: Path) -
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
     model = model_of(checkpoint).eval()
     expected = gradients(model, copy.copy(ours.CoSENTLoss(model, 5.0)))
-    for name in ("CoSENTLoss", "CachedCoSENTLoss"):
+    for name in ("plain", "cached"):
         for rank in ranks:
             assert rank[name][0] == pytest.approx(expected[0], rel=1e-5)
             for mine, other in zip(rank[name][1], expected[1], strict=True):

@@ -1,11 +1,12 @@
-"""What the JSON of a record must hold, and the error that says where a file does not."""
+"""Records read back: what their JSON must hold, and the error that says where a file does not."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from cosent_lib.errors import CosentError
-
-SCHEMA_VERSION = 2
+from cosent_lib.runs.record import SCHEMA_VERSION, Record
+from cosent_lib.runs.run import Run
 
 
 class DamagedRecord(CosentError, ValueError):  # noqa: N818
@@ -32,6 +33,26 @@ _INNER: dict[str, dict[str, tuple[type, ...]]] = {
     "wall_time_s": {"train": _NUMBER, "evaluate": _NUMBER},
 }
 _SPLIT: dict[str, tuple[type, ...]] = {"rows": (int,), "sha256": (str,), "origin": (str,)}
+
+
+def record_of(values: Any, place: str) -> Record:
+    """The record that `values_of` made these values from.
+
+    Args:
+        values: as read from JSON.
+        place: where they were read, for error messages.
+
+    Raises:
+        DamagedRecord: a field that is missing, unknown or of the wrong type, a schema of another version, or settings
+            that no run can have.
+    """
+    check_record(values, place)
+    settings = {f.name: values[f.name] for f in fields(Run) if f.name in values}
+    try:
+        run = Run(**settings)
+    except (ValueError, TypeError) as error:
+        raise DamagedRecord(f"{place}: the settings are not those of a run ({error})") from error
+    return Record(run=run, **{key: value for key, value in values.items() if key not in settings})
 
 
 def check_record(values: Any, place: str) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from runs import make_record, make_run
 
-from cosent_lib.runs.record import record_of, to_json, values_of
-from cosent_lib.runs.schema import DamagedRecord, refuse_constant
+from cosent_book.schema import DamagedRecord, record_of, refuse_constant
+from cosent_lib.runs.record import to_json, values_of
 
 
 def test_a_record_comes_back_from_its_json_as_it_was():

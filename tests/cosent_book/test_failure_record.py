@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from runs import make_run
 
+from cosent_book.runner import failure_record
 from cosent_lib.data.load import load_pairs
-from cosent_lib.runs.outcome import failure_record
 
 
 def test_history_is_thinned_with_first_and_last():

@@ -60,10 +60,10 @@ def by_sums(s: Tensor, labels: Tensor, segments: Tensor | None = None, centre: f
         value, gradient = _by_segment(_centred(s, centre), y, segments.numpy())
     elif y.size < SMALL:
         value, gradient = _by_running_sums(_centred(s, centre), y)
+    elif np.count_nonzero(is_high := y == y.max()) + np.count_nonzero(y == y.min()) == y.size:
+        value, gradient = _two_levels(_centred(s, centre), is_high)
     elif (levels := _few_levels(y)) is None:
         value, gradient = _by_order(s, y, centre)
-    elif levels.size == 2:
-        value, gradient = _two_levels(_centred(s, centre), y == levels[1])
     else:
         value, gradient = _by_level(_centred(s, centre), y, levels)
     return torch.scalar_tensor(value, dtype=torch.float64), gradient
@@ -84,7 +84,6 @@ def _few_levels(y: NDArray[np.generic]) -> NDArray[np.generic] | None:
     levels = np.unique(y[:SAMPLE])
     if levels.size > FEW:
         return None
-    levels = np.unique(np.concatenate([levels, [y.min(), y.max()]]))  # a rare one may be at an end
     if sum(np.count_nonzero(y == level) for level in levels) < y.size:
         return None
     return levels

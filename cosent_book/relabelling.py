@@ -41,7 +41,7 @@ def relabelled(splits: Mapping[str, Dataset], changes: Mapping[str, Any]) -> dic
         count = changes["levels"]
         check_number("levels", count, "a whole number of at least 2", 2, math.inf, whole=True)
         for name in ("train", "validation"):
-            changed[name] = _with_labels(splits[name], _nearest(splits[name]["score"][:], count))
+            changed[name] = _with_labels(splits[name], nearest(splits[name]["score"][:], count))
     for key, name in (("places", "train"), ("validation_places", "validation")):
         if key in changes:
             changed[name] = _with_labels(changed[name], _placed(changed[name]["score"][:], changes[key], key))
@@ -53,7 +53,13 @@ def relabelled(splits: Mapping[str, Dataset], changes: Mapping[str, Any]) -> dic
     return changed
 
 
-def _nearest(labels: Sequence[float], count: int) -> list[float]:
+def nearest(labels: Sequence[float], count: int) -> list[float]:
+    """Each label moved to the nearest of ``count`` levels from 0 to 1, halves up.
+
+    Example:
+        >>> nearest([0.0, 0.2, 0.4, 0.5, 1.0], 3)
+        [0.0, 0.0, 0.5, 0.5, 1.0]
+    """
     steps = count - 1
     return [math.floor(label * steps + 0.5) / steps for label in labels]
 

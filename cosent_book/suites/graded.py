@@ -46,7 +46,7 @@ def grades() -> Iterator[Row]:
 
 
 def nli() -> Iterator[Row]:
-    """OCNLI in three orders, and the classifier of three classes; chosen by entailment against the rest on its validation.
+    """OCNLI in three orders, and a classifier of three classes; chosen by entailment against the rest on validation.
 
     Along training the STS-B zh pairs are watched, of which nothing is trained on.
     """

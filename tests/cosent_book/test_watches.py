@@ -145,7 +145,9 @@ def test_a_split_that_is_not_there_is_no_watch() -> None:
 
 
 def test_an_unknown_watch_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown watch 'loss', expected some of: classifier, scale, geometry, order, test"):
+    with pytest.raises(
+        ValueError, match="unknown watch 'loss', expected some of: classifier, scale, geometry, order, test"
+    ):
         make_watch(["loss"], VALIDATION)
 
 

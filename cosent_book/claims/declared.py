@@ -212,8 +212,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         name="two-grades-cost", chapter=11, verdict="open",
-        text="Two grades instead of six cost CoSENT at most three points of Spearman on the fine grades of STS-B.",
-        by=-3.0, sets=_grades("CoSENT", 2, "CoSENT", 6),
+        text="Two grades instead of six in training cost CoSENT Spearman on the fine grades of STS-B.",
+        sets=_grades("CoSENT", 6, "CoSENT", 2),
     ),
     Claim(
         name="two-grades-ahead-of-six-classes", chapter=11, verdict="open",

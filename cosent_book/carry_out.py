@@ -7,6 +7,7 @@ from datasets import Dataset
 from cosent_book.alterations import FEWER, LEAKS, altered, judged_on_fewer, leaked
 from cosent_book.e5 import load_e5
 from cosent_book.measurements.training import texts_of
+from cosent_book.relabelling import RELABELS, relabelled
 from cosent_book.watches import make_watch
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.runs.perform import load_splits, perform
@@ -43,16 +44,18 @@ def own_encoder(run: Run, splits: Mapping[str, Dataset]) -> SentenceEncoder | No
 
 
 def altered_splits(run: Run, splits: dict[str, Dataset]) -> dict[str, Dataset]:
-    """The splits as the run sees them: its training pairs changed as it declares, all others as they are or fewer."""
+    """The splits as the run sees them: its training pairs changed as it declares, all others as they are or fewer;
+    of validation pairs the labels too, where their meaning changes (`relabelled`).
+    """
     splits = judged_on_fewer(leaked(splits, run.alter, run.seed), run.alter)
-    changes = {name: value for name, value in run.alter.items() if name not in LEAKS | FEWER}
-    return splits | {"train": altered(splits["train"], changes, run.seed)}
+    changes = {name: value for name, value in run.alter.items() if name not in {*LEAKS, *FEWER, *RELABELS}}
+    return relabelled(splits | {"train": altered(splits["train"], changes, run.seed)}, run.alter)
 
 
 def _watch(run: Run, splits: dict[str, Dataset]) -> Watch | None:
-    """What the run watches on its validation pairs (the watch ``test``: on its test pairs)."""
+    """What the run watches on its validation pairs, its test pairs or others that it is judged on."""
     if not run.watch:
         return None
     if "validation" not in splits:
         raise ValueError(f"watch={list(run.watch)} looks at validation pairs, and {run.task} has no validation split")
-    return make_watch(run.watch, splits["validation"], splits.get("test"))
+    return make_watch(run.watch, splits["validation"], splits.get("test"), splits)

@@ -1,17 +1,19 @@
-"""What can be watched along training beside the validation metrics: the classifier, λ, the vectors' geometry."""
+"""What is watched along training beside the validation metrics: classifier, λ, geometry, order of labels and lists."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from cosent_book.geometry import geometry
 from cosent_lib.data.columns import Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.evaluation.evaluate import evaluate, evaluate_classifier
+from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_classifier
+from cosent_lib.evaluation.metrics import concordance, score_metrics
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 from cosent_lib.ranking.scale import CUSTOMARY, NoScaleHelps, scale_report
@@ -55,28 +57,81 @@ def watch_test(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict[
     return {"test_spearman": evaluate(encoder, pairs)["spearman"]}
 
 
+def watch_order(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict[str, float | None]:
+    """What the cosines put in order: ``spearman`` of all pairs; ``top_auc``, the AUC of the highest label against all
+    others; ``query_order``, the mean of `query_order` with the first sentence as query (None without two answers to
+    compare); and ``mean_0``, ``mean_1``, …, the mean cosine of each label from the lowest to the highest.
+    """
+    columns, scores = pair_columns(pairs), cosine_scores(encoder, pairs)
+    levels = np.unique(columns.labels)
+    within = query_order(scores, columns.labels, columns.first)
+    return {
+        "spearman": score_metrics(scores, columns.labels)["spearman"],
+        "top_auc": concordance(scores, columns.labels == levels[-1]),
+        "query_order": float(within.mean()) if within.size else None,
+        **{f"mean_{place}": float(scores[columns.labels == level].mean()) for place, level in enumerate(levels)},
+    }
+
+
+def query_order(
+    scores: NDArray[np.float64], labels: NDArray[np.float64], queries: Sequence[str]
+) -> NDArray[np.float64]:
+    """For each query with answers of different labels, the share of its demanded pairs that are in order.
+
+    A tie counts a half. For two labels this is the AUC within the query.
+
+    Args:
+        scores: ``[n]``.
+        labels: ``[n]``.
+        queries: what the pairs of one query share, ``[n]``.
+
+    Example:
+        >>> query_order(np.array([0.9, 0.2, 0.5, 0.4]), np.array([1, 0, 1, 1]), ["a", "a", "b", "b"])
+        array([1.])
+    """
+    rows: dict[str, list[int]] = {}
+    for row, query in enumerate(queries):
+        rows.setdefault(query, []).append(row)
+    several = [each for each in rows.values() if len(set(labels[each].tolist())) > 1]
+    return np.array([concordance(scores[each], labels[each]) for each in several])
+
+
 WATCHES: dict[str, Callable[[SentenceEncoder, nn.Module, Pairs], dict[str, float | None]]] = {
     "classifier": watch_classifier, "scale": watch_scale, "geometry": watch_geometry,
-    "test": watch_test,
+    "order": watch_order, "test": watch_test,
 }  # fmt: skip
 
 
-def make_watch(names: Sequence[str], pairs: Pairs, test: Pairs | None = None) -> Watch:
+def make_watch(
+    names: Sequence[str], pairs: Pairs, test: Pairs | None = None, splits: Mapping[str, Pairs] | None = None
+) -> Watch:
     """One callable for `train` that watches all of ``names`` on ``pairs``, and ``test`` on the pairs given as such.
 
+    ``test:NAME`` is the watch NAME on test, its values named ``test_…``; ``TASK/SPLIT`` the Spearman on that one of
+    ``splits``, named ``TASK/SPLIT_spearman``.
+
     Raises:
-        ValueError: an unknown name, or ``test`` without test pairs.
+        ValueError: an unknown name, one of test without test pairs, or a split that is not there.
     """
-    unknown = [name for name in names if name not in WATCHES]
+    bare = [name.removeprefix("test:") for name in names]
+    unknown = [name for name in bare if name not in WATCHES and "/" not in name]
     if unknown:
         raise ValueError(f"unknown watch {unknown[0]!r}, expected some of: {', '.join(WATCHES)}")
-    if "test" in names and test is None:
+    if test is None and any(name.partition(":")[0] == "test" for name in names):
         raise ValueError("watch 'test' needs test pairs, and the run loads none (judge is empty?)")
-    places = {name: test if name == "test" else pairs for name in names}
+    absent = [name for name in bare if "/" in name and name not in (splits or {})]
+    if absent:
+        raise ValueError(f"watch {absent[0]!r} looks at pairs that the run does not load: name them in judge")
+
+    def look(name: str, encoder: SentenceEncoder, loss: nn.Module) -> Mapping[str, Any]:
+        if "/" in name:
+            return {f"{name}_spearman": evaluate(encoder, (splits or {})[name])["spearman"]}
+        if name.startswith("test:"):
+            found = WATCHES[name.removeprefix("test:")](encoder, loss, test)
+            return {f"test_{key}": value for key, value in found.items()}
+        return WATCHES[name](encoder, loss, test if name == "test" else pairs)
 
     def watch(encoder: SentenceEncoder, loss: nn.Module) -> dict[str, Any]:
-        return {
-            key: value for name, place in places.items() for key, value in WATCHES[name](encoder, loss, place).items()
-        }
+        return {key: value for name in names for key, value in look(name, encoder, loss).items()}
 
     return watch

@@ -6,7 +6,7 @@ rules that are the same for all claims, so that the text cannot be kinder to one
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -44,8 +44,10 @@ class Place:
         base: label of the other.
         encoder: name of the encoder of both.
         alter: changes of the training pairs, as `Run.alter_label` has them.
+        base_alter: those of the base, where they are others.
         rate: learning rate of both, where the suite has several rows of a label.
-        metric: a column of `cosent_book.frames.frame`, or `EPOCHS`.
+        metric: a column of `cosent_book.frames.frame`, `EPOCHS`, or ``best_NAME``: what was watched as NAME at the
+            step that was kept.
     """
 
     suite: str
@@ -54,6 +56,7 @@ class Place:
     base: str
     encoder: str = "static"
     alter: str = ""
+    base_alter: str | None = None
     rate: float | None = None
     metric: str = "test_spearman"
 
@@ -148,7 +151,8 @@ class Evidence:
         ]
 
     def _finding(self, claim: Claim, place: Place, role: str) -> Finding | None:
-        row, base = self._runs(place, place.row), self._runs(place, place.base)
+        turned = place if place.base_alter is None else replace(place, alter=place.base_alter)
+        row, base = self._runs(place, place.row), self._runs(turned, place.base)
         if row.empty or base.empty:
             if role == "sets":
                 raise RecordMissing(f"claim {claim.name!r} rests on runs that have no record: {place}")
@@ -213,10 +217,15 @@ def _declared_seeds(place: Place, label: str) -> int:
 
 
 def _with_epochs(runs: pd.DataFrame) -> pd.DataFrame:
-    """The frame with ``epochs`` trained, and `EPOCHS`, of each run."""
+    """The frame with ``epochs`` trained, `EPOCHS` and what was watched at the step that was kept, of each run."""
+    kept = [
+        next((each for each in record.watched if each["step"] == record.best_step), {}) for record in runs["record"]
+    ]
+    watched = {f"best_{name}": [each.get(name) for each in kept] for each in kept for name in each}
     return runs.assign(
         epochs=[_epoch(record.evaluations, record.steps) for record in runs["record"]],
         **{EPOCHS: [epochs_needed(record.evaluations) for record in runs["record"]]},
+        **watched,
     )
 
 

@@ -11,7 +11,11 @@ from cosent_book.tables import MISSING, decimals, with_half_width
 UNTRIED = "not tried"
 _SAYS: dict[Outcome, str] = {"holds": "holds", "open": "open", "contradicts": "against"}
 _ROLES = {"sets": "its sets", "encoders": "other encoder", "budgets": "other budget"}
-METRICS = {"test_spearman": "Spearman", "test_retrieval_mrr": "reciprocal rank", EPOCHS: "epochs needed"}
+METRICS = {
+    "test_spearman": "Spearman", "test_retrieval_mrr": "reciprocal rank", EPOCHS: "epochs needed",
+    "best_test_top_auc": "AUC of the highest label", "best_test_query_order": "order within queries",
+    "stsb_zh/test_spearman": "Spearman on STS-B zh",
+}  # fmt: skip
 
 
 def overview(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 from training_kit import PAIRS, VALIDATION, TinyEncoder, make_pairs, quiet, same, weights
 
 from cosent_book.carry_out import carry_out
-from cosent_book.watches import WATCHES, make_watch
+from cosent_book.watches import WATCHES, make_watch, query_order
 from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_classifier
 from cosent_lib.losses.make import make_loss
 from cosent_lib.ranking.scale import suggest_scale
@@ -126,8 +126,28 @@ def test_a_run_that_watches_test_chooses_on_validation_all_the_same() -> None:
         carry_out(Run(**settings, watch=("test",), judge=()), progress=False)
 
 
+def test_the_order_is_watched_of_labels_and_of_each_query() -> None:
+    scores, labels = np.array([0.9, 0.2, 0.5, 0.4, 0.3]), np.array([1.0, 0.0, 0.5, 1.0, 0.5])
+    assert query_order(scores, labels, ["a", "a", "b", "b", "c"]).tolist() == [1.0, 0.0]
+    assert query_order(scores, labels, list("abcde")).size == 0
+    encoder = TinyEncoder()
+    row = WATCHES["order"](encoder, make_loss("cosent", encoder), VALIDATION)
+    metrics, cosines = evaluate(encoder, VALIDATION), cosine_scores(encoder, VALIDATION)
+    assert (row["spearman"], row["top_auc"]) == (metrics["spearman"], metrics["auc"])  # two labels
+    assert row["mean_1"] == pytest.approx(cosines[np.array(VALIDATION["score"]) == 1].mean())
+
+
+def test_a_split_that_is_not_there_is_no_watch() -> None:
+    with pytest.raises(ValueError, match="watch 'stsb_zh/test' looks at pairs that the run does not load"):
+        make_watch(["stsb_zh/test"], VALIDATION)
+    with pytest.raises(ValueError, match="needs test pairs"):
+        make_watch(["test:order"], VALIDATION)
+
+
 def test_an_unknown_watch_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown watch 'loss', expected some of: classifier, scale, geometry"):
+    with pytest.raises(
+        ValueError, match="unknown watch 'loss', expected some of: classifier, scale, geometry, order, test"
+    ):
         make_watch(["loss"], VALIDATION)
 
 

@@ -181,6 +181,24 @@ def share_of_push(z: Any, wrong: Any, k: float) -> float:
     return float(weight[wrong].sum() / weight.sum())
 
 
+def three_kinds(matrix: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return rank_loss(matrix.flatten(), torch.diag(labels + 1).flatten())
+
+
+def by_query(scores: Any, labels: Any, queries: Any) -> float:
+    shares = []
+    for name in set(queries):
+        s, y = scores[queries == name], labels[queries == name]
+        demanded = y[:, None] < y
+        if demanded.any():
+            shares.append((s[:, None] < s)[demanded].mean())
+    return float(np.mean(shares))
+
+
+def over_pairs(scores: Any, labels: Any, queries: Any) -> float:
+    return float((scores[:, None] < scores)[(labels[:, None] < labels) & (queries[:, None] == queries)].mean())
+
+
 def false_negatives(keys: Any, n: int) -> float:
     total = len(keys)
     alone = [k * math.comb(total - k, n - 1) / math.comb(total - 1, n - 1) for k in Counter(keys).values()]
@@ -334,6 +352,23 @@ TRIALS = {
     "ex-10-pull": Trial([54.6, 1.96, 0.0707], wrong=[([54.6, 0.982, 0.0177], "tied pair"), ([1, 1, 1], "kappa 1")]),
     "ex-10-limit": Trial(0.064, also=["6.4 %", 6.4], wrong=[(0.127, "balanced"), (0.3, "try some")]),
     "ex-10-own": Trial(share_of_push, wrong=[(lambda z, wrong, k: wrong.mean(), "weights of all")]),
+    "ask-11-mean": Trial(-1.2, also=["-1.2"], wrong=[(0, "nothing compares"), (0.5, "equally hard")]),
+    "ex-11-merge": Trial(
+        [19, 7, 15], wrong=[([19, 15, 7], "other way round"), ([28, 7, 15], "same grade"), ([8, 2, 2], "two grades")]
+    ),
+    "ex-11-distances": Trial(
+        [False, True, False, True, True, False],
+        wrong=[
+            ([False, True, False, True, True, True], "any pair's loss"),
+            ([False, True, True, True, True, False], "which class is 0.6"),
+            ([True] * 6, "what enters"),
+        ],
+        kind="truths",
+    ),
+    "ex-11-three-kinds": Trial(
+        three_kinds, wrong=[(lambda m, y: rank_loss(m.flatten(), torch.diag(y).flatten()), "three levels")]
+    ),
+    "ex-11-own": Trial(by_query, wrong=[(over_pairs, "mean over pairs"), (lambda s, y, q: 0.5, "first the share")]),
     "ex-13-turn": Trial(
         [0, 1.414], wrong=[([1.414, 0], "other way round"), ([0.707, 0.707], "cosines"), ([1, 1], "45")]
     ),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from cosent_book import store
@@ -218,10 +219,11 @@ def _declared_seeds(place: Place, label: str) -> int:
 
 def _with_epochs(runs: pd.DataFrame) -> pd.DataFrame:
     """The frame with ``epochs`` trained, `EPOCHS` and what was watched at the step that was kept, of each run."""
-    kept = [
+    kept: list[Mapping[str, Any]] = [
         next((each for each in record.watched if each["step"] == record.best_step), {}) for record in runs["record"]
     ]
-    watched = {f"best_{name}": [each.get(name) for each in kept] for each in kept for name in each}
+    names = dict.fromkeys(name for each in kept for name in each)
+    watched = {f"best_{name}": np.array([each.get(name, math.nan) for each in kept], dtype=float) for name in names}
     return runs.assign(
         epochs=[_epoch(record.evaluations, record.steps) for record in runs["record"]],
         **{EPOCHS: [epochs_needed(record.evaluations) for record in runs["record"]]},

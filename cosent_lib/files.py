@@ -86,6 +86,7 @@ def claimed(lock: Path) -> Iterator[bool]:
     """
     from filelock import FileLock, Timeout
 
+    made = [folder for folder in lock.parents if not folder.exists()]
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock)
     try:
@@ -99,6 +100,9 @@ def claimed(lock: Path) -> Iterator[bool]:
         with suppress(OSError):  # Windows does not remove an open file; it is empty and does no harm
             lock.unlink()  # while it is held: nobody else can be inside
         held.release()
+        for folder in made:  # into which nothing came
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _flush(path: Path) -> None:

@@ -119,7 +119,8 @@ def train(
     from cosent_lib.runs.perform import check_settings
     from cosent_lib.runs.run import Run
 
-    saving = output.resolve().with_name(f"{output.resolve().name}.checkpoints")
+    place = output.resolve()
+    saving = place.with_name(f"{place.name}.checkpoints")
     _check_places(output, saving)
     training: dict[str, Any] = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "batches": batches}
     training |= {"accumulation_steps": accumulation_steps, "learning_rate": learning_rate, "patience": patience}
@@ -130,7 +131,7 @@ def train(
     run = Run(suite="command_line", **settings, loss_options=options)
     check_settings(run)
     # One process of a run holds the claim: those of a launcher work on the same output.
-    with claimed(output.resolve().with_name(f"{output.name}.lock")) if own_rank() == 0 else nullcontext(True) as ours:
+    with claimed(place.with_name(f"{place.name}.lock")) if own_rank() == 0 else nullcontext(True) as ours:
         if not ours:
             raise ValueError(f"--output {output}: another process is training into it; wait for it, or take another")
         _check_checkpoints(saving, resume)

@@ -126,11 +126,14 @@ class RankingLoss(CachedLossMixin, nn.Module):
                 f"{name} compares pairs of texts, got {len(embeddings)} columns of texts beside the labels"
             )
         labels = labels.view(-1)
+        if labels.dtype == torch.bool:
+            labels = labels.float()
         group = self._group()
-        if group is None:
-            return self.loss(*embeddings, labels.float() if labels.dtype == torch.bool else labels)
-        self.loss.group = group  # type: ignore[assignment]
+        if self.gather_across_devices:
+            self.loss.group = group  # type: ignore[assignment]  # that of this call: the last one may have had another
         value: Tensor = self.loss(*embeddings, labels)
+        if group is None:
+            return value
         # The trainer's DDP averages gradients over the ranks, each of which has its part of the whole gradient.
         return value + (dist.get_world_size(group) - 1) * (value - value.detach())
 

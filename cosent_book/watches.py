@@ -13,7 +13,7 @@ from cosent_book.geometry import geometry
 from cosent_lib.data.columns import Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_classifier
-from cosent_lib.evaluation.metrics import concordance, score_metrics
+from cosent_lib.evaluation.metrics import concordance, spearman
 from cosent_lib.losses.base import cosine
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 from cosent_lib.ranking.scale import CUSTOMARY, NoScaleHelps, scale_report
@@ -66,7 +66,7 @@ def watch_order(encoder: SentenceEncoder, loss: nn.Module, pairs: Pairs) -> dict
     levels = np.unique(columns.labels)
     within = query_order(scores, columns.labels, columns.first)
     return {
-        "spearman": score_metrics(scores, columns.labels)["spearman"],
+        "spearman": spearman(scores, columns.labels),
         "top_auc": concordance(scores, columns.labels == levels[-1]),
         "query_order": float(within.mean()) if within.size else None,
         **{f"mean_{place}": float(scores[columns.labels == level].mean()) for place, level in enumerate(levels)},

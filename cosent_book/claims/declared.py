@@ -1,16 +1,15 @@
 """The claims of Parts II and III, as the chapters make them.
 
-To add one, put its sentence here and mark it in its chapter (``<!-- claim: NAME -->``). When a set is recorded anew,
-add it to `TABLE_SETS`; `tests/cosent_book/claims` then says which verdicts it changes.
+To add one, put its sentence here and mark it in its chapter (``<!-- claim: NAME -->``). When a set or a row is
+recorded, add it to `RECORDED` of the paired differences; `tests/cosent_book/claims` says which verdicts it changes.
 """
 
 from cosent_book.claims.evidence import EPOCHS, Claim, Place
-from cosent_book.measurements.difference import OF_ATEC
+from cosent_book.measurements.difference import RECORDED
 from cosent_book.suites.central import E5_TASKS
 
 GRADED = ("stsb_en", "stsb_zh")
 BINARY = ("bq",)
-TABLE_SETS = (*GRADED, *BINARY)  # sets of the suite `table` that are recorded
 BRIEF_SETS = ("stsb_en", "stsb_zh", "bq", "atec", "lcqmc")
 SUGGESTED, FOLLOWED, TUNED = "CoSENT, λ suggested", "CoSENT, λ followed", "CoSENT, λ tuned"
 CUSTOMARY, LEARNED = "CoSENT, λ = 20", "CoSENT, λ learned"
@@ -21,11 +20,10 @@ MIXED, SYMMETRIC, CERTAIN = "power mean, κ = −0.3", "power mean, κ = −1", 
 
 
 def _table(
-    row: str, base: str, tasks: tuple[str, ...] = TABLE_SETS, metric: str = "test_spearman"
+    row: str, base: str, tasks: tuple[str, ...] | None = None, metric: str = "test_spearman"
 ) -> tuple[Place, ...]:
-    """Trained until validation stops improving; on ATEC too where both rows are recorded there."""
-    if tasks == TABLE_SETS and {row, base} <= set(OF_ATEC):
-        tasks = (*tasks, "atec")
+    """Trained until validation stops improving, on every set of which both rows are recorded unless ``tasks`` says."""
+    tasks = tasks or tuple(task for task, rows in RECORDED.items() if {row, base} <= set(rows))
     return tuple(Place(suite="table", task=task, row=row, base=base, metric=metric) for task in tasks)
 
 

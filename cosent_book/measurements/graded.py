@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cosent_book.measurements.registry import Data, measurement
 from cosent_book.relabelling import nearest
 from cosent_lib.data.columns import pair_columns
 from cosent_lib.evaluation.metrics import spearman
+from cosent_lib.ranking.rank_loss import count_demanded_pairs
 
 
 @measurement({"task": task, "levels": list(levels)} for task, levels in (("stsb_zh", (3, 2)), ("stsb_en", (6, 3, 2))))
@@ -30,7 +32,7 @@ def coarsened(data: Data, *, task: str, levels: Sequence[int]) -> dict[str, Any]
     coarse = [np.array(nearest(fine.tolist(), count)) for count in levels]
     return {
         "values": len(np.unique(fine)),
-        "kept": [demanded(each) / demanded(fine) for each in coarse],
+        "kept": [_demands(each) / _demands(fine) for each in coarse],
         "spearman": [spearman(each, fine) for each in coarse],
     }
 
@@ -51,15 +53,13 @@ def queries(data: Data, *, task: str) -> dict[str, Any]:
     for split in ("train", "validation", "test"):
         columns = pair_columns(data.load(task, split))
         numbers = np.unique(columns.first, return_inverse=True)[1]
-        within = [demanded(columns.labels[numbers == query]) for query in range(numbers.max() + 1)]
+        within = [_demands(columns.labels[numbers == query]) for query in range(numbers.max() + 1)]
         found[split] = {
             "pairs": len(columns.labels), "queries": len(within), "with_several": int(np.count_nonzero(within)),
-            "within": sum(within), "across": demanded(columns.labels),
+            "within": sum(within), "across": _demands(columns.labels),
         }  # fmt: skip
     return found
 
 
-def demanded(labels: NDArray[np.float64]) -> int:
-    """The number of demanded pairs of ``labels: [n]``: two rows with different labels."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return int((len(labels) ** 2 - (counts**2).sum()) // 2)
+def _demands(labels: NDArray[np.float64]) -> int:
+    return count_demanded_pairs(torch.from_numpy(labels))

@@ -220,8 +220,8 @@ def evaluate_retrieval(
         pairs: a ``Dataset``, ``DataFrame`` or mapping with the columns ``sentence1``, ``sentence2``, ``score``.
         ks: the k of recall@k.
         batch_size: of encoding.
-        progress: of encoding.
         chunk: queries compared with the corpus at once.
+        progress: of encoding.
 
     Returns:
         dict: ``mrr``, the mean over queries of 1/rank of the first partner; ``recall@k``, the mean share of a query's

@@ -2,12 +2,11 @@
 
 import itertools
 
-import numpy as np
 import pytest
 from datasets import Dataset
 from scipy import stats
 
-from cosent_book.measurements.graded import coarsened, demanded, queries
+from cosent_book.measurements.graded import coarsened, queries
 from cosent_book.measurements.registry import Data
 
 
@@ -22,10 +21,6 @@ class Few(Data):
 
 def by_hand(labels: list[float]) -> int:
     return sum(a != b for a, b in itertools.combinations(labels, 2))
-
-
-def test_demands_are_pairs_of_different_labels() -> None:
-    assert demanded(np.array([2, 1, 1, 1, 0, 0])) == by_hand([2, 1, 1, 1, 0, 0]) == 11
 
 
 def test_what_two_grades_keep() -> None:

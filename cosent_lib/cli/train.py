@@ -153,7 +153,7 @@ def _carry_out(
         _warn_of_shared(places["splits"])
         run, chosen = with_defaults(run, places["splits"], progress)
         if chosen and own_rank() == 0:
-            typer.echo(f"chosen: {chosen}")
+            _echo(f"chosen: {chosen}")
         record, trained = perform(run, progress=progress, checkpoint_steps=checkpoint_steps, **places)
         if own_rank():  # of several processes the first one saves
             return
@@ -175,17 +175,24 @@ def _carry_out(
 
 
 def _say(record: Any, output: Path) -> None:
-    """How good the encoder is and where it lies: on stderr where stdout is gone."""
+    """How good the encoder is and where it lies."""
     lines = (
         f"{record.run}: {record.steps} steps, best at {record.best_step}, {record.wall_time_s['train']:.1f} s",
         metrics_table({split: metrics for split, metrics in record.metrics.items() if metrics}),
         f"saved: {output} (the encoder; settings and metrics in record.json)",
     )
-    try:
-        typer.echo("\n".join(lines))
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
-        typer.echo("\n".join(lines), err=True)
+    _echo("\n".join(lines))
+
+
+def _echo(text: str) -> None:
+    """Print, on stderr where stdout is gone, nowhere where both are: no training is lost for want of a reader."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                typer.echo(text, file=stream)
+                return
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else Python complains again at its end
 
 
 def _warn_of_shared(splits: dict[str, Any]) -> None:

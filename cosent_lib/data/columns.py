@@ -23,16 +23,17 @@ class PairColumns(NamedTuple):
     labels: NDArray[np.float64]
 
 
-def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
+def pair_columns(pairs: Pairs, what: str = "pairs", unit: bool = True) -> PairColumns:
     """The columns ``sentence1``, ``sentence2``, ``score`` of ``pairs``, checked.
 
     Args:
         pairs: a ``datasets.Dataset``, a pandas DataFrame or a mapping of columns.
         what: the name used for it in error messages.
+        unit: whether labels lie in [0, 1], to which ``load_pairs`` scales; else they are any finite numbers.
 
     Raises:
         ValueError: a column is missing, there are no rows or columns differ in length, a text is none (`fault_of`), a
-            label is not a number in [0, 1] (``load_pairs`` scales to that range).
+            label is no such number.
     """
     names = list(pairs.column_names if hasattr(pairs, "column_names") else pairs.keys())
     missing = [name for name in COLUMNS if name not in names]
@@ -43,7 +44,7 @@ def pair_columns(pairs: Pairs, what: str = "pairs") -> PairColumns:
             raise ValueError(f"{what}: column {name} is one string ({pairs[name][:40]!r}); expected a list")
     # [:] has datasets hand over a column at once; row by row takes longer than a short training
     first, second, scores = (list(pairs[name][:]) for name in COLUMNS)
-    labels = _labels(scores, what)
+    labels = _labels(scores, what, unit)
     if not first:
         raise ValueError(f"{what}: there are no rows")
     if not len(first) == len(second) == labels.size:
@@ -73,12 +74,14 @@ def query_column(pairs: Pairs, what: str = "pairs") -> NDArray[np.int64] | None:
     return np.array(found, dtype=np.int64)
 
 
-def _labels(values: Sequence[Any], what: str) -> NDArray[np.float64]:
+def _labels(values: Sequence[Any], what: str, unit: bool) -> NDArray[np.float64]:
     try:
         labels = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: score is not a column of numbers ({error})") from error
-    outside = np.flatnonzero(~((labels >= 0) & (labels <= 1)))  # NaN is outside as well
+    outside = np.flatnonzero(~((labels >= 0) & (labels <= 1) if unit else np.isfinite(labels)))  # NaN as well
+    if outside.size and not unit:
+        raise ValueError(f"{what}: score must be finite, but row {outside[0]} has {labels[outside[0]]}")
     if outside.size:
         raise ValueError(
             f"{what}: score must lie in [0, 1], but row {outside[0]} has {labels[outside[0]]} ({outside.size} such "

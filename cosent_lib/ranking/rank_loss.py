@@ -71,7 +71,8 @@ def rank_loss(
 
     Source: Chapters 3 and 8; Su 2022 (8847).
     """
-    labels = labels.detach()
+    labels = _savable(labels.detach())
+    segments = None if segments is None else _savable(segments)
     if group is not None and ranks_of(group) > 1:
         fault = _fault(scores, labels, segments) if validate else None
         found = across_ranks(scores.detach(), labels, segments, group, fault, _value_and_gradient)
@@ -182,6 +183,14 @@ def _value_and_gradient(scores: Tensor, labels: Tensor, segments: Tensor | None)
     if high - low <= SAFE_SPREAD:
         return by_sums(s, labels, segments, (low + high) / 2)
     return by_log_sums(s.double(), labels, segments)
+
+
+def _savable(values: Tensor) -> Tensor:
+    """``values`` as plain memory that a backward pass may keep: not of inference mode, no lazily negated view."""
+    if torch.compiler.is_compiling():
+        return values
+    values = values.resolve_neg()
+    return values.clone() if values.is_inference() and not torch.is_inference_mode_enabled() else values
 
 
 def compute_dtype(scores: Tensor) -> torch.dtype:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
+from accelerate.utils import extract_model_from_parallel
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from torch import Tensor, nn
@@ -125,6 +126,9 @@ class RankingLoss(CachedLossMixin, nn.Module):
             raise ValueError(
                 f"{name} compares pairs of texts, got {len(embeddings)} columns of texts beside the labels"
             )
+        several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if several and self.loss.learn_scale and torch.is_grad_enabled():  # DDP knows the model's parameters only
+            raise ValueError("λ is not learned across processes, each would have its own: leave learn_scale out")
         labels = labels.view(-1)
         if labels.dtype == torch.bool:
             labels = labels.float()
@@ -140,12 +144,13 @@ class RankingLoss(CachedLossMixin, nn.Module):
     def fit_scale(self, pairs: Pairs, batch_size: int = 32) -> float:
         """Set λ by the rule that was given as ``scale``, from the cosines of ``pairs`` (sentence1, sentence2, score).
 
-        For a rule, and before training: `FitScale` does it at the right times. Returns λ; raises as
-        :meth:`cosent_lib.losses.order.ScaledLoss.fit_scale` does.
+        For a rule, and before training: `FitScale` does it at the right times. Labels are any numbers. Returns λ;
+        raises as :meth:`cosent_lib.losses.order.ScaledLoss.fit_scale` does.
         """
-        columns = pair_columns(pairs)
+        columns = pair_columns(pairs, unit=False)
+        model = extract_model_from_parallel(self.model)  # a trainer puts its wrapped model here
         options: dict[str, Any] = {"convert_to_tensor": True, "show_progress_bar": False, "batch_size": batch_size}
-        u, v = (self.model.encode(list(texts), **options).cpu() for texts in (columns.first, columns.second))
+        u, v = (model.encode(list(texts), **options).cpu() for texts in (columns.first, columns.second))
         return self.loss.fit_scale(cosine(u, v), torch.from_numpy(columns.labels))
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -168,7 +173,8 @@ class CoSENTLoss(RankingLoss):
         model: the model that is trained.
         scale: λ, 20 by custom; or ``"suggested"`` or ``"followed"``, for which `FitScale` is given to the trainer.
         margin: demanded gap of cosines for a label gap of 1.
-        learn_scale: train λ too.
+        learn_scale: train λ too, in one process. Trainers do not save a loss's parameters: one that resumes begins
+            with ``scale`` again. Weight decay, if there is any, draws λ to 1.
         mini_batch_size: for batches beyond memory, how many texts are in it at once, see `RankingLoss`.
         gather_across_devices: rank the pairs of all processes against each other, exactly.
 

@@ -367,6 +367,19 @@ def test_what_came_out_is_said_on_stderr_where_stdout_is_gone(own, undisturbed, 
     assert_same_run(tmp_path / "run", undisturbed)  # and no checkpoints are left
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_no_training_is_lost_for_want_of_a_reader(own, undisturbed, tmp_path):
+    """What was chosen is said before the first step, the rest after the last: neither may end the run."""
+    call = [sys.executable, "-m", "cosent_lib", "train", own, *OPTIONS[:2], *OPTIONS[4:], "--output"]  # λ is chosen
+    for name, redirection in {"full": ">/dev/full 2>&1", "closed": ">&-", "neither": ">&- 2>&-"}.items():
+        shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *map(str, call), str(tmp_path / name)]
+        done = subprocess.run(shell, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, name
+        assert (f"saved: {tmp_path / name}" in done.stderr) == (name == "closed")
+        assert (tmp_path / name / "record.json").exists()
+        assert not (tmp_path / f"{name}.checkpoints").exists()
+
+
 def test_an_output_that_another_process_trains_into_is_refused(call, own, undisturbed, tmp_path):
     with claimed(tmp_path / "run.lock") as ours:
         assert ours

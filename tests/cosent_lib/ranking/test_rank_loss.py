@@ -526,3 +526,20 @@ def test_inversion_bound_holds_and_is_sharp_in_its_edge_cases() -> None:
     assert inversion_bound(rank_loss(ties, labels), labels) == pytest.approx(1.0)  # every pair tied: all count
     assert math.isnan(inversion_bound(0.0, torch.tensor([1, 1])))
     assert inversion_bound(1e4, labels) == math.inf
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_labels_made_in_inference_mode_or_lazily_negated_are_taken(segmented: bool) -> None:
+    numbers = torch.tensor([0.0, 2.0, 1.0, 1.0, 3.0])
+    with torch.inference_mode():
+        inferred, segments = numbers * 1, torch.tensor([0, 0, 1, 1, 1])
+    negated = torch.complex(torch.zeros(5), -numbers).conj().imag
+    assert inferred.is_inference()
+    assert negated.is_neg()
+    found = []
+    for labels in (numbers, inferred, negated):
+        scores = torch.tensor([0.3, -1.0, 2.0, 0.1, 0.5], dtype=torch.float64, requires_grad=True)
+        loss = rank_loss(scores, labels, segments=segments if segmented else None)
+        loss.backward()
+        found.append((loss.item(), scores.grad.tolist()))
+    assert found[1] == found[0] == found[2]

@@ -191,12 +191,118 @@ def test_their_trainer_follows_the_scale(checkpoint: Path, tmp_path: Path) -> No
     follow = ours.FitScale(loss, {**PAIRS, "score": labels.tolist()})
     seen: list[float] = []
     fit = loss.fit_scale
-    loss.fit_scale = lambda pairs: seen.append(fit(pairs))  # type: ignore[func-returns-value]
+    loss.fit_scale = lambda pairs: seen.append(fit(pairs)) or seen[-1]  # type: ignore[func-returns-value]
     trained(model, loss, tmp_path / "run", [follow], learning_rate=1e-4)
     assert seen[0] == pytest.approx(suggest_scale(cosines, labels), rel=1e-4)
     assert len(seen) == 3  # before the first step and at both evaluations
     assert len(set(seen)) == 3
     assert loss.scale == seen[-1]
+
+
+def test_labels_may_be_any_numbers_where_the_scale_is_computed(checkpoint: Path) -> None:
+    model = model_of(checkpoint).eval()
+    u, v = (model.encode(PAIRS[name], convert_to_tensor=True) for name in ("sentence1", "sentence2"))
+    grades = 5 * torch.cosine_similarity(u, v) - 7
+    grades[:2] = grades[:2].flip(0)
+    loss = ours.CoSENTLoss(model, "suggested")
+    expected = suggest_scale(torch.cosine_similarity(u, v), grades)
+    assert loss.fit_scale({**PAIRS, "score": grades.tolist()}) == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ValueError, match="score must be finite, but row 3 has nan"):
+        ours.FitScale(loss, {**PAIRS, "score": [1.0, 2.0, 3.0, math.nan, *range(8)]})
+
+
+@pytest.mark.parametrize("rule", ["suggested", "followed"])
+def test_a_training_that_resumes_keeps_its_scale(checkpoint: Path, tmp_path: Path, rule: str) -> None:
+    def run(name: str, resume: str | None, pairs: dict[str, Any]) -> tuple[float, list[float]]:
+        torch.manual_seed(0)
+        model = model_of(checkpoint)
+        loss = ours.CoSENTLoss(model, rule)
+        arguments = library.SentenceTransformerTrainingArguments(
+            output_dir=str(tmp_path / name), max_steps=6, per_device_train_batch_size=6, learning_rate=1e-3,
+            logging_steps=1, report_to=[], disable_tqdm=True, save_steps=4, use_cpu=True, seed=1,
+            eval_strategy="steps", eval_steps=3,
+        )  # fmt: skip
+        data = datasets.Dataset.from_dict(PAIRS)
+        trainer = library.SentenceTransformerTrainer(
+            model=model, args=arguments, train_dataset=data, eval_dataset=data, loss=loss,
+            callbacks=[ours.FitScale(loss, pairs)],
+        )  # fmt: skip
+        trainer.train(resume_from_checkpoint=resume)
+        return loss.scale, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+    pairs = learnable(checkpoint)
+    whole = run("run", None, pairs)
+    scale, losses = run("run", str(tmp_path / "run" / "checkpoint-4"), pairs)
+    assert scale == pytest.approx(whole[0], rel=1e-5)
+    assert losses == pytest.approx(whole[1], rel=1e-5)
+    other = {name: column[:-1] for name, column in pairs.items()}
+    with pytest.warns(UserWarning, match="the checkpoint of step 4 holds no λ of this loss and these pairs"):
+        run("run", str(tmp_path / "run" / "checkpoint-4"), other)
+
+
+def learnable(checkpoint: Path) -> dict[str, Any]:
+    """The pairs with labels that go with the untrained cosines, but for two."""
+    model = model_of(checkpoint).eval()
+    u, v = (model.encode(PAIRS[name], convert_to_tensor=True) for name in ("sentence1", "sentence2"))
+    cosines = torch.cosine_similarity(u, v)
+    labels = 1.0 * (cosines > cosines.median())
+    labels[:2] = 1 - labels[:2]
+    return {**PAIRS, "score": labels.tolist()}
+
+
+def trainer_rank(rank: int, folder: str) -> None:
+    """What one of two processes of a launcher does: their trainer, our loss with a rule."""
+    torch.set_num_threads(1)
+    port = (Path(folder) / "port").read_text()
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
+    os.environ |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+    found = trained_beside(Path(folder) / "tiny", Path(folder) / f"run{rank}", 3)
+    loss = ours.CoSENTLoss(model_of(Path(folder) / "tiny"), learn_scale=True)
+    try:
+        loss.compute_loss_from_embeddings([torch.randn(3, 4), torch.randn(3, 4)], torch.arange(3.0))
+    except ValueError as error:
+        found = (*found, str(error))
+    torch.save(found, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def trained_beside(checkpoint: Path, folder: Path, batch_size: int) -> tuple[Any, ...]:
+    """λ at the end, losses and weights of four steps without dropout, in a batch of so many pairs a process."""
+    torch.manual_seed(0)
+    model = model_of(checkpoint)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    loss = ours.CoSENTLoss(model, "followed")
+    arguments = library.SentenceTransformerTrainingArguments(
+        output_dir=str(folder), max_steps=4, per_device_train_batch_size=batch_size, learning_rate=1e-2, seed=1,
+        logging_steps=1, report_to=[], disable_tqdm=True, save_strategy="no", use_cpu=True, eval_strategy="steps",
+        eval_steps=2, per_device_eval_batch_size=12, dataloader_drop_last=True, optim="sgd",
+    )  # fmt: skip
+    data = datasets.Dataset.from_dict(PAIRS)
+    trainer = library.SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=data, eval_dataset=data, loss=loss,
+        callbacks=[ours.FitScale(loss, learnable(checkpoint))],
+    )  # fmt: skip
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return loss.scale, losses, [p.detach().clone() for p in model.parameters()]
+
+
+def test_two_processes_of_their_trainer_follow_one_scale_and_are_one_batch(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").symlink_to(checkpoint)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        (tmp_path / "port").write_text(str(free.getsockname()[1]))
+    mp.spawn(trainer_rank, args=(str(tmp_path),), nprocs=2)
+    scale, losses, weights = trained_beside(checkpoint, tmp_path / "alone", 6)
+    for rank in range(2):
+        theirs_scale, theirs_losses, theirs_weights, refused = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        assert theirs_scale == pytest.approx(scale, rel=1e-4)
+        assert rank or theirs_losses == pytest.approx(losses, rel=1e-4)
+        for mine, other in zip(theirs_weights, weights, strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
+        assert refused == "λ is not learned across processes, each would have its own: leave learn_scale out"
 
 
 def one_rank(rank: int, folder: str) -> None:

@@ -41,7 +41,7 @@ class FitScale(TrainerCallback):
         columns = pair_columns(pairs, unit=False)
         self.loss, self.pairs = loss, pairs
         # Losses of several data sets have a λ each: told apart by what it is computed from.
-        told = repr([type(loss).__name__, loss.get_config_dict(), *map(list, columns)])
+        told = repr([type(loss).__name__, loss.get_config_dict(), columns.first, columns.second, [*columns.labels]])
         self.key = f"{type(self).__name__} {zlib.crc32(told.encode()):08x}"
 
     def on_train_begin(

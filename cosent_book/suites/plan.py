@@ -10,6 +10,7 @@ from inspect import signature
 from typing import NamedTuple
 
 from cosent_book.suites.central import CENTRAL_SUITES
+from cosent_book.suites.cross import CROSS_SUITES
 from cosent_book.suites.graded import GRADED_SUITES
 from cosent_book.suites.main import MAIN_SUITES
 from cosent_book.suites.pairs import SENTENCE_PAIRS
@@ -20,7 +21,7 @@ from cosent_lib.runs.record import Record
 from cosent_lib.runs.run import Run
 
 SUITES: dict[str, Callable[..., Iterator[Row]]] = {
-    **CENTRAL_SUITES, **GRADED_SUITES, **MAIN_SUITES, **SENTENCE_PAIRS, **TABLE_SUITES
+    **CENTRAL_SUITES, **CROSS_SUITES, **GRADED_SUITES, **MAIN_SUITES, **SENTENCE_PAIRS, **TABLE_SUITES
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ KINDS = {
     "static": "cosent_lib.encoders.static:StaticEncoder",
     "small": "cosent_lib.encoders.small:SmallEncoder",
     "transformer": "cosent_lib.encoders.pretrained:TransformerEncoder",
+    "cross": "cosent_lib.encoders.cross:CrossEncoder",
 }
 
 # what may stand beside an encoder.json that lists no files: versions before the list wrote no others
@@ -76,6 +77,7 @@ class SentenceEncoder(nn.Module):
     name: str
     dim: int
     default_learning_rate: float
+    reads_pairs: ClassVar[bool] = False  # whether it scores pairs instead: see cosent_lib.encoders.cross
     tiny_steps: ClassVar[bool] = False  # of so little work that one thread is faster than several
 
     @property
@@ -158,7 +160,7 @@ class SentenceEncoder(nn.Module):
         order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
         vectors = torch.empty(len(token_ids), self.dim)
         bar = tqdm(total=len(order), desc="encode", unit="text", disable=not progress)
-        with suited_threads(self), _evaluating(self), bar:
+        with suited_threads(self), evaluating(self), bar:
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 vectors[rows] = self.embed([token_ids[i] for i in rows]).float().cpu()
@@ -223,7 +225,7 @@ class SentenceEncoder(nn.Module):
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode inside the block; every submodule's own mode restored after it."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -10,29 +10,30 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from cosent_lib.errors import first_line
 
 
 def read_checkpoint(
-    name: str, *, revision: str | None = None, subfolder: str = "", saved: bool = False
+    name: str, *, revision: str | None = None, subfolder: str = "", saved: bool = False, scoring: bool = False
 ) -> tuple[Any, Any]:
     """Model and tokenizer; a checkpoint that lacks weights or words is refused, not filled with random ones.
 
-    ``saved``: a folder of ours, which holds nothing else, and the tokenizer as it was.
+    ``saved``: a folder of ours, which holds nothing else, and the tokenizer as it was. ``scoring``: with its head.
     """
     where: dict[str, Any] = {"revision": revision, "subfolder": subfolder, "trust_remote_code": False}  # never its code
     config = AutoConfig.from_pretrained(name, **where)
     model_class: Any = MODEL_MAPPING.get(type(config), None)
     takes_pooler = inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters
-    options: dict[str, Any] = {"add_pooling_layer": False} if takes_pooler else {}
+    options: dict[str, Any] = {"add_pooling_layer": False} if takes_pooler and not scoring else {}
     options |= where | {"use_safetensors": saved or None, "output_loading_info": True, "ignore_mismatched_sizes": True}
     # Building a model may draw random numbers; the global generator is the reader's.
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
-            model, report = AutoModel.from_pretrained(name, **options)
+            auto = AutoModelForSequenceClassification if scoring else AutoModel
+            model, report = auto.from_pretrained(name, **options)
         except SafetensorError as error:
             raise ValueError(f"the weights of {name} are damaged: {error}") from error
         try:

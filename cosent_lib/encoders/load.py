@@ -37,6 +37,8 @@ def load_encoder(
     - ``"minilm"``: all-MiniLM-L6-v2, hash checked. Options ``pooling`` ("mean"), ``max_length`` (256 tokens).
     - a local folder: one written by ``SentenceEncoder.save`` (its own settings hold unless ``pooling`` or
       ``max_length`` is given), or a Hugging Face checkpoint. Write "./static" if it is called like one of ours.
+    - ``"cross:"`` before ``small``, ``minilm``, a folder or a hub id: a cross-encoder (`CrossEncoder`) that starts from
+      it, with a head drawn from ``seed``, or the cross-encoder that a checkpoint already is. No ``pooling``.
     - a hub id "owner/name". Option ``revision``. For checkpoints ``pooling`` is "mean" and ``max_length`` 128
       unless given, or what sentence-transformers wrote beside them; one that it reads in a way that no encoder here
       does (other poolings, a Dense layer, a prompt before every text) is refused.
@@ -67,6 +69,8 @@ def load_encoder(
     options: dict[str, object] = {"dim": dim, "layers": layers, "vocabulary_size": vocabulary_size}
     options |= {"pooling": pooling, "max_length": max_length, "revision": revision}
     given = {option: value for option, value in options.items() if value is not None}
+    if name.startswith("cross:"):
+        return _cross(name.removeprefix("cross:"), texts, seed, given)
     if name in ("static", "small"):
         return _from_texts(name, texts, seed, given)
     from cosent_lib.encoders.pretrained import load_minilm, load_transformer
@@ -108,6 +112,25 @@ def _from_folder(folder: Path, given: dict[str, object]) -> SentenceEncoder:
     else:
         _check_options(str(folder), given, ())
     return encoder
+
+
+def _cross(name: str, texts: Sequence[str] | None, seed: int, given: dict[str, Any]) -> SentenceEncoder:
+    from cosent_lib.encoders.cross import CrossEncoder, load_cross
+    from cosent_lib.encoders.pretrained import TransformerEncoder
+
+    if "pooling" in given or name == "static":
+        what = "no option 'pooling': it reads pairs whole" if "pooling" in given else "nothing to start from: a bag of"
+        raise ValueError(f"encoder 'cross:{name}' has {what}{' words reads no pairs' if name == 'static' else ''}")
+    if name not in ENCODERS and not Path(name, CONFIG_FILE).is_file():
+        found = load_cross(name, given.get("max_length"), given.get("revision"))
+        if found is not None:
+            return found
+    encoder = load_encoder(name, texts, seed=seed, **given)
+    if isinstance(encoder, CrossEncoder):
+        return encoder
+    if not isinstance(encoder, TransformerEncoder):
+        raise ValueError(f"encoder 'cross:{name}': {type(encoder).__name__} is no transformer, it reads no pairs")
+    return CrossEncoder.over(encoder, seed)
 
 
 def _check_options(name: str, given: dict[str, object], known: tuple[str, ...]) -> None:

@@ -67,7 +67,7 @@ class TransformerEncoder(SentenceEncoder):
         self.name = name
         self.source = source
         self.dim = model.config.hidden_size
-        self.pooling, self.max_length = "mean", min(DEFAULT_MAX_LENGTH, _position_limit(model.config))
+        self.pooling, self.max_length = "mean", min(DEFAULT_MAX_LENGTH, position_limit(model.config))
         self.configure(pooling=pooling, max_length=max_length)
         self.eval()
 
@@ -77,7 +77,7 @@ class TransformerEncoder(SentenceEncoder):
             choose("pooling", pooling, POOLINGS)
             self.pooling = pooling
         if max_length is not None:
-            limit = _position_limit(self.model.config)
+            limit = position_limit(self.model.config)
             expected = f"a whole number from 3 to {limit} (tokens, special ones included)"
             check_number("max_length", max_length, expected, 3, limit, whole=True)
             self.max_length = max_length
@@ -196,7 +196,7 @@ def load_transformer(
         if recommended and recommended.lower_case:
             lower_case(name, tokenizer)
         longest = (recommended and recommended.max_length) or tokenizer.model_max_length
-        longest = min(longest, _position_limit(model.config))
+        longest = min(longest, position_limit(model.config))
     except Exception as error:  # of whatever class: damaged files bring about many
         where = "as a checkpoint" if folder else "from the hub, and there is no such folder"
         raise EncoderUnavailable(f"cannot load {name!r} {where}: {first_line(error)}") from error
@@ -255,7 +255,7 @@ def check_hash(path: Path, expected: str) -> None:
         raise ValueError(f"{path} has SHA-256 {found}; expected {expected}. Refusing to load it")
 
 
-def _position_limit(config: Any) -> int:
+def position_limit(config: Any) -> int:
     """How many tokens the model has positions for."""
     limit = getattr(config, "max_position_embeddings", None) or sys.maxsize
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):

@@ -4,6 +4,7 @@ A metric that is undefined (all labels or all scores equal) is a ``ValueError``,
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,12 @@ def cosine_scores(
         >>> cosine_scores(encoder, pairs)  # it does not tell capital letters from small ones
         array([1.])
     """
-    vectors, left, right = _vectors(encoder, pair_columns(pairs), batch_size, progress)
+    columns = pair_columns(pairs)
+    if getattr(encoder, "reads_pairs", False):
+        cross: Any = encoder
+        scores: NDArray[np.float64] = cross.predict(columns.first, columns.second, batch_size, progress)
+        return scores
+    vectors, left, right = _vectors(encoder, columns, batch_size, progress)
     parts = (slice(start, start + CHUNK) for start in range(0, left.size, CHUNK))
     return np.concatenate([_cosines(vectors[left[part]], vectors[right[part]]) for part in parts])
 

@@ -49,6 +49,8 @@ class PairLoss(nn.Module):
     """Whether it matters which texts of a batch are equal."""
     by_segment: bool = False
     """Whether it can compare within segments only."""
+    takes_scores: bool = False
+    """Whether it is over the scores of a cross-encoder, see :mod:`cosent_lib.losses.scores`, and not over vectors."""
     exchanges: bool = False
     """Whether its ``group`` makes it the loss of all ranks' batches; :func:`cosent_lib.train` joins those of others."""
 
@@ -74,7 +76,7 @@ class PairLoss(nn.Module):
         if labels.shape != u.shape[:1]:
             raise ValueError(f"labels must have shape [{u.shape[0]}], one a pair, got {list(labels.shape)}")
         if self.needs_targets:
-            _check_targets(labels)
+            check_targets(labels)
         if segments is not None:
             self.check_segments()
         if not self.needs_texts:
@@ -138,6 +140,8 @@ class SummedLoss(PairLoss):
         for name, part in parts.items():
             if not isinstance(part, PairLoss):
                 raise ValueError(f"part {name} of a sum must be a PairLoss, got {type(part).__name__}")
+            if part.takes_scores:
+                raise ValueError(f"part {name} of a sum is over scores of pairs; losses over vectors can be summed")
         if unknown := sorted(set(weights or {}) - set(parts)):
             raise ValueError(f"a weight is given for {unknown[0]}, which is no part: there are {', '.join(parts)}")
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in parts}
@@ -185,7 +189,8 @@ class SummedLoss(PairLoss):
         return {name: part for name, part in self.parts.items() if isinstance(part, PairLoss)}
 
 
-def _check_targets(labels: Tensor) -> None:
+def check_targets(labels: Tensor) -> None:
+    """Refuse labels ``[n]`` outside [0, 1], with a ``ValueError``."""
     wrong = (~((labels >= 0) & (labels <= 1))).nonzero().flatten().tolist()  # NaN is neither
     if wrong:
         raise ValueError(

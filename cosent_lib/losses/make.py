@@ -8,6 +8,12 @@ from cosent_lib.losses.base import PairLoss, SummedLoss
 from cosent_lib.losses.direct import CosineEmbeddingLoss, CosineSimilarityLoss, LinearCosineLoss, OnlineContrastiveLoss
 from cosent_lib.losses.in_batch import MultipleNegativesRankingLoss
 from cosent_lib.losses.order import AnglELoss, CoSENTLoss, PairwiseLogisticLoss, PowerMeanLoss
+from cosent_lib.losses.scores import (
+    BinaryCrossEntropyLoss,
+    MeanSquaredErrorLoss,
+    ScoreLogisticLoss,
+    ScoreRankingLoss,
+)
 from cosent_lib.losses.sentence_bert import SoftmaxLoss
 
 LOSSES: dict[str, type[PairLoss]] = {
@@ -21,6 +27,10 @@ LOSSES: dict[str, type[PairLoss]] = {
     "power_mean": PowerMeanLoss,
     "angle": AnglELoss,
     "mnrl": MultipleNegativesRankingLoss,
+    "bce": BinaryCrossEntropyLoss,
+    "mse": MeanSquaredErrorLoss,
+    "score_cosent": ScoreRankingLoss,
+    "score_ranknet": ScoreLogisticLoss,
 }
 
 
@@ -29,7 +39,8 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
 
     Args:
         name: a key of ``LOSSES``, or several joined by ``+``: their sum (:class:`SummedLoss`).
-        encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``).
+        encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``); a
+            cross-encoder takes the losses over scores, and these take no other: bce, mse, score_cosent, score_ranknet.
         options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``; of a sum with the part's name before
             them, and its weight (1): ``cosent_scale=5, mnrl_weight=0.5``.
 
@@ -42,6 +53,10 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
         names = ", ".join(LOSSES)
         raise ValueError(f"unknown loss {name!r}: choose one of {names}, or a sum of them, as in cosent+mnrl")
     kind = LOSSES[name]
+    if kind.takes_scores != getattr(encoder, "reads_pairs", kind.takes_scores):
+        fitting = ", ".join(each for each, other in LOSSES.items() if other.takes_scores != kind.takes_scores)
+        gives = "vectors of texts" if kind.takes_scores else "scores of pairs"
+        raise ValueError(f"encoder {encoder.name!r} gives {gives}, which loss {name!r} does not take: choose {fitting}")
     own = inspect.signature(kind.__init__).parameters  # nn.Module's own, (*args, **kwargs), where it has none
     known = {
         option: parameter.annotation

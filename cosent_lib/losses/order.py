@@ -197,12 +197,16 @@ class PairwiseLogisticLoss(ScaledLoss):
 
     def compute(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
-        scores = self.scaled(cosine(u, v))
-        check_values(scores.detach(), labels, "PairwiseLogisticLoss")
-        low, high = demanded_pairs(labels)
-        if low.numel() == 0:
-            return scores.sum() * 0
-        return F.softplus(scores[low] - scores[high]).mean()
+        return mean_logistic(self.scaled(cosine(u, v)), labels, "PairwiseLogisticLoss")
+
+
+def mean_logistic(scores: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """The mean of log(1 + e^{s_i − s_j}) over the demanded pairs of ``scores`` ``[n]``; ``loss`` names it in errors."""
+    check_values(scores.detach(), labels, loss)
+    low, high = demanded_pairs(labels)
+    if low.numel() == 0:
+        return scores.sum() * 0
+    return F.softplus(scores[low] - scores[high]).mean()
 
 
 class PowerMeanLoss(ScaledLoss):

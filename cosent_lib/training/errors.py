@@ -13,7 +13,7 @@ from torch import nn
 
 from cosent_lib.errors import CosentError
 from cosent_lib.training.batches import Batch
-from cosent_lib.training.setup import Objective, TrainingResult
+from cosent_lib.training.setup import Objective, TrainingResult, outputs
 
 
 class NonFiniteLoss(CosentError, RuntimeError):  # noqa: N818 — the name says it
@@ -88,15 +88,16 @@ def likely_cause(objective: Objective, batch: Batch, learning_rate: float) -> st
         since = "before the first step" if batch.step == 1 else "after an earlier update"
         return f"parameter {name} is not finite {since}; lower the learning rate (now {learning_rate:.3g})"
     with torch.no_grad():
-        vectors = objective.encoder.embed([*batch.first, *batch.second]).float()
+        found = torch.cat(outputs(objective.encoder, batch.first, batch.second)).float()
+    vectors = found if found.dim() == 2 else found[:, None].repeat(2, 1)  # a pair's score is that of both its texts
     bad = (~torch.isfinite(vectors).all(dim=1)).nonzero().flatten().tolist()
     if not bad:
         return None
     size = len(batch.rows)
     which = ", ".join(f"sentence{1 + i // size} of row {batch.rows[i % size]}" for i in bad[:3])
     return (
-        f"the encoder gives vectors that are not finite for {len(bad)} of {2 * size} texts ({which}) though all "
-        "parameters are finite; look at these texts, or train with precision='fp32'"
+        f"the encoder gives vectors or scores that are not finite for {len(bad)} of {2 * size} texts ({which}) though "
+        "all parameters are finite; look at these texts, or train with precision='fp32'"
     )
 
 

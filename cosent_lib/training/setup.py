@@ -165,14 +165,14 @@ class Objective(nn.Module):
         own = self.ranks.part(len(batch.rows))
         said = {name: value.to(labels.device) for name, value in self.said_of(batch).items()}
         if first := batch.first[own]:
-            u, v = self.encoder.embed([*first, *batch.second[own]]).split(len(first))
-        else:  # of a last batch with fewer pairs than ranks; the text is one that another rank embeds
-            u = v = self.encoder.embed(batch.first[:1])[:0]
+            found = outputs(self.encoder, first, batch.second[own])
+        else:  # of a last batch with fewer pairs than ranks; the pair is one that another rank embeds
+            found = tuple(each[:0] for each in outputs(self.encoder, batch.first[:1], batch.second[:1]))
         if self.ranks.count > 1 and self.exchanges:
             labels, said = labels[own], {name: value[own] for name, value in said.items()}
         elif self.ranks.count > 1:  # any other loss has the vectors of all put together
-            u, v = self.ranks.joined(torch.stack([u, v], dim=1), len(batch.rows)).unbind(1)
-        return self.loss(u, v, labels, **said)
+            found = self.ranks.joined(torch.stack(found, dim=1), len(batch.rows)).unbind(1)
+        return self.loss(*found, labels, **said)
 
     def said_of(self, batch: Batch) -> dict[str, Tensor]:
         """What a loss is told besides labels: the pairs' queries; if it needs to know equal texts, ints ``[B, 2]``."""
@@ -183,6 +183,15 @@ class Objective(nn.Module):
             texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in sides]
             said["texts"] = torch.tensor(texts).T
         return said
+
+
+def outputs(encoder: nn.Module, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, ...]:
+    """What a loss takes besides labels: u and v ``[n, dim]``; of a cross-encoder its scores ``[n]`` alone."""
+    reads: Any = encoder
+    if getattr(encoder, "reads_pairs", False):
+        return (reads.score(first, second),)
+    found: tuple[Tensor, ...] = reads.embed([*first, *second]).split(len(first))
+    return found
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

@@ -78,7 +78,8 @@ def count_cut(encoder: Any, texts: Sequence[str], token_ids: Sequence[Sequence[i
 
 def words_for_cut(encoder: Any, cut: int, total: int, what: str = "texts") -> str:
     """Say how many of the texts are cut."""
-    reads = f"the {getattr(encoder, 'max_length', 'few')} tokens that {encoder.name!r} reads"
+    longest = getattr(encoder, "text_length", getattr(encoder, "max_length", "few"))
+    reads = f"the {longest} tokens that {encoder.name!r} reads"
     return f"{cut} of {total} {what} are longer than {reads}; the rest of each is cut off"
 
 

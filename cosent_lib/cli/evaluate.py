@@ -27,7 +27,8 @@ commands = typer.Typer()
 EncoderArgument = Annotated[
     str,
     typer.Argument(
-        help="Folder of a trained encoder; minilm or a hub id; or static or small, as training on TASK begins with it."
+        help="Folder of a trained encoder; minilm or a hub id; or static or small, as training on TASK begins with it; "
+        "with cross: before it (but static), a cross-encoder."
     ),
 ]
 ProgressOption = Annotated[bool, typer.Option(help="Show progress bars.")]

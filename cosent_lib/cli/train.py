@@ -42,7 +42,13 @@ def train(
             "beside it, OUTPUT.checkpoints."
         ),
     ],
-    encoder: Annotated[str, typer.Option(help="static, small, minilm, a folder, or a hub id: owner/name.")] = "static",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="static, small, minilm, a folder, or a hub id: owner/name; with cross: "
+            "before it (but static), a cross-encoder, for the losses bce, mse, score_cosent, score_ranknet."
+        ),
+    ] = "static",
     loss: Annotated[
         str,
         typer.Option(

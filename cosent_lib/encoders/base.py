@@ -48,11 +48,7 @@ class EncoderUnavailable(CosentError, RuntimeError):  # noqa: N818 (as DataUnava
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list.
-
-    Raises:
-        ValueError: one is no text (`fault_of`); names the first such position.
-    """
+    """The texts as a list; ``ValueError`` for one that is no text (`fault_of`), which names the first such position."""
     if isinstance(texts, str):
         raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
     if isinstance(texts, Mapping) or hasattr(texts, "columns"):

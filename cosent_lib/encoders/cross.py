@@ -41,7 +41,7 @@ class CrossEncoder(TransformerEncoder):
     kind: ClassVar[str] = "cross"
     saved_options: ClassVar[dict[str, type]] = {"source": str, "max_length": int}
     reads_pairs: ClassVar[bool] = True
-    default_learning_rate = 1e-4
+    default_learning_rate = 1e-4  # more than for vectors: the head is new
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, source: str, max_length: int | None = None):
         super().__init__(model, tokenizer, name=name, source=source, max_length=max_length)
@@ -62,22 +62,26 @@ class CrossEncoder(TransformerEncoder):
         if drawn := [name for name in missing if not name.startswith("pooler.")]:
             raise ValueError(f"{encoder.name!r}: no cross-encoder can be made of it, it lacks {drawn[0]!r}")
         source = f"{encoder.source}, head of seed {seed}"
-        return cls(model, encoder.tokenizer, name=f"cross:{encoder.name}", source=source, max_length=encoder.max_length)
+        made = cls(model, encoder.tokenizer, name=f"cross:{encoder.name}", source=source, max_length=encoder.max_length)
+        made.default_learning_rate = max(encoder.default_learning_rate, cls.default_learning_rate)
+        return made
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token numbers without special ones, each text cut to its half of a pair."""
         texts = checked_texts(texts)
         if not texts:
             return []
-        rows: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=self._half, **PLAIN)["input_ids"]
+        rows: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=self.text_length, **PLAIN)[
+            "input_ids"
+        ]
         return rows
 
     def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
         """How many texts have more tokens than half a pair has room for."""
         token_ids = self.tokenize(texts) if token_ids is None else token_ids
-        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self._half]
+        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.text_length]
         whole = self.tokenizer(full, verbose=False, **PLAIN)["input_ids"] if full else []
-        return sum(len(ids) > self._half for ids in whole)
+        return sum(len(ids) > self.text_length for ids in whole)
 
     def score(self, first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> Tensor:
         """Scores ``[n]`` with gradient, of pairs of token numbers as ``tokenize`` gives them; n may be 0."""
@@ -137,7 +141,7 @@ class CrossEncoder(TransformerEncoder):
         )
 
     @property
-    def _half(self) -> int:
+    def text_length(self) -> int:
         """How many tokens each text of a pair may have."""
         return (self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True)) // 2
 

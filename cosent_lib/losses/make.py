@@ -27,6 +27,8 @@ LOSSES: dict[str, type[PairLoss]] = {
     "power_mean": PowerMeanLoss,
     "angle": AnglELoss,
     "mnrl": MultipleNegativesRankingLoss,
+}
+SCORE_LOSSES: dict[str, type[PairLoss]] = {  # of cross-encoders
     "bce": BinaryCrossEntropyLoss,
     "mse": MeanSquaredErrorLoss,
     "score_cosent": ScoreRankingLoss,
@@ -38,7 +40,8 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
     """Make a loss by its name.
 
     Args:
-        name: a key of ``LOSSES``, or several joined by ``+``: their sum (:class:`SummedLoss`).
+        name: a key of ``LOSSES``, or several joined by ``+``: their sum (:class:`SummedLoss`); for a cross-encoder, one
+            of ``SCORE_LOSSES``.
         encoder: gives ``dim``, the length of its vectors, to losses with weights of their own (``sbert``); a
             cross-encoder takes the losses over scores, and these take no other: bce, mse, score_cosent, score_ranknet.
         options: of the loss's constructor, e.g. ``scale=5`` for ``cosent``; of a sum with the part's name before
@@ -49,12 +52,13 @@ def make_loss(name: str, encoder: Any, **options: float | bool | int | str | Seq
     """
     if "+" in name:
         return _make_sum(name, encoder, options)
-    if name not in LOSSES:
-        names = ", ".join(LOSSES)
+    kinds = LOSSES | SCORE_LOSSES
+    if name not in kinds:
+        names = ", ".join(kinds if getattr(encoder, "reads_pairs", False) else LOSSES)
         raise ValueError(f"unknown loss {name!r}: choose one of {names}, or a sum of them, as in cosent+mnrl")
-    kind = LOSSES[name]
+    kind = kinds[name]
     if kind.takes_scores != getattr(encoder, "reads_pairs", kind.takes_scores):
-        fitting = ", ".join(each for each, other in LOSSES.items() if other.takes_scores != kind.takes_scores)
+        fitting = ", ".join(LOSSES if kind.takes_scores else SCORE_LOSSES)
         gives = "vectors of texts" if kind.takes_scores else "scores of pairs"
         raise ValueError(f"encoder {encoder.name!r} gives {gives}, which loss {name!r} does not take: choose {fitting}")
     own = inspect.signature(kind.__init__).parameters  # nn.Module's own, (*args, **kwargs), where it has none

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from cosent_lib.data.columns import Pairs, pair_columns, query_column
 from cosent_lib.encoders.base import SentenceEncoder
@@ -107,6 +107,15 @@ class Batches:
         order = order[self._strata[order].argsort(stable=True)]  # stratum by stratum, at random within each …
         hands = torch.randperm(self._count, generator=generator).tolist()
         return [order[hand :: self._count].tolist() for hand in hands]  # … and dealt out like cards
+
+
+def outputs(encoder: nn.Module, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, ...]:
+    """What a loss takes besides labels: u and v ``[n, dim]``; of a cross-encoder its scores ``[n]`` alone."""
+    reads: Any = encoder
+    if getattr(encoder, "reads_pairs", False):
+        return (reads.score(first, second),)
+    found: tuple[Tensor, ...] = reads.embed([*first, *second]).split(len(first))
+    return found
 
 
 def shares(batches: list[Batch]) -> list[float]:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from cosent_lib.errors import CosentError
-from cosent_lib.training.batches import Batch
-from cosent_lib.training.setup import Objective, TrainingResult, outputs
+from cosent_lib.training.batches import Batch, outputs
+from cosent_lib.training.setup import Objective, TrainingResult
 
 
 class NonFiniteLoss(CosentError, RuntimeError):  # noqa: N818 — the name says it

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.errors import WORLD_SIZES, check_number
-from cosent_lib.training.batches import BATCHES, Batch
+from cosent_lib.training.batches import BATCHES, Batch, outputs
 from cosent_lib.training.ranks import Ranks
 
 Watch = Callable[[SentenceEncoder, nn.Module], Mapping[str, float | None]]
@@ -183,15 +183,6 @@ class Objective(nn.Module):
             texts = [[number.setdefault(tuple(ids), len(number)) for ids in each] for each in sides]
             said["texts"] = torch.tensor(texts).T
         return said
-
-
-def outputs(encoder: nn.Module, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, ...]:
-    """What a loss takes besides labels: u and v ``[n, dim]``; of a cross-encoder its scores ``[n]`` alone."""
-    reads: Any = encoder
-    if getattr(encoder, "reads_pairs", False):
-        return (reads.score(first, second),)
-    found: tuple[Tensor, ...] = reads.embed([*first, *second]).split(len(first))
-    return found
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

@@ -9,6 +9,8 @@ import torch
 import torch.multiprocessing as mp
 from training_kit import PAIRS, VALIDATION, TinyEncoder, make_pairs, quiet, static, weights
 
+from cosent_lib.encoders.cross import CrossEncoder
+from cosent_lib.encoders.load import load_encoder
 from cosent_lib.losses.make import make_loss
 from cosent_lib.training.train import train
 
@@ -27,13 +29,24 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, list[Any]]]] = {
     "squared": ("static", "cosine_squared", {}, ODD),
     "sbert": ("tiny", "sbert", {}, PAIRS),
     "sum": ("tiny", "cosent+mnrl", {}, PAIRS),
+    "scores": ("cross", "score_cosent", {}, ODD),
 }
+
+
+def small_cross(pairs: dict[str, list[Any]]) -> CrossEncoder:
+    """A small cross-encoder without dropout."""
+    cross = load_encoder("cross:small", [*pairs["sentence1"], *pairs["sentence2"]], dim=32, layers=1)
+    assert isinstance(cross, CrossEncoder)
+    for module in cross.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return cross
 
 
 def run_case(case: str, processes: int, **settings: Any) -> dict[str, Any]:
     """Train a case as one of so many processes, 32 pairs a step in all; return what came out."""
     kind, loss_name, options, pairs = CASES[case]
-    encoder = static(pairs) if kind == "static" else TinyEncoder(dropout=0.0)
+    encoder = static(pairs) if kind == "static" else TinyEncoder(dropout=0.0) if kind == "tiny" else small_cross(pairs)
     if processes > 1 and os.environ["RANK"] != "0" and kind == "tiny":
         with torch.no_grad():
             encoder.turn.add_(1.0)  # it is rank 0's that counts

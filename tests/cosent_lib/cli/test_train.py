@@ -1,5 +1,6 @@
 """The command train when it is stopped, killed and gone on with, and its settings."""
 
+import json
 import os
 import re
 import signal
@@ -365,6 +366,19 @@ def test_what_came_out_is_said_on_stderr_where_stdout_is_gone(own, undisturbed, 
     assert "Traceback" not in done.stderr
     assert "ignored" not in done.stderr
     assert_same_run(tmp_path / "run", undisturbed)  # and no checkpoints are left
+
+
+def test_a_cross_encoder_is_trained_saved_and_judged(call, own, tmp_path):
+    cross = ("--encoder", "cross:small", "--loss", "bce", "--max-steps", "3", "--no-progress")
+    code, out, err = call("train", own, "--output", tmp_path / "run", *cross)
+    assert code == 0, err
+    assert json.loads((tmp_path / "run" / "record.json").read_text())["encoder"] == "cross:small"
+    code, out, err = call("evaluate", tmp_path / "run", own, "--split", "train")
+    assert code == 0, err
+    assert "spearman" in out
+    code, out, err = call("train", own, "--output", tmp_path / "other", "--encoder", "cross:small")
+    assert code == 2
+    assert "encoder 'cross:small' gives scores of pairs, which loss 'cosent' does not take: choose bce" in err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")

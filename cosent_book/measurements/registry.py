@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SUITE = "measurements"  # the name of their file among the results
 MODULES = (
-    "pairs", "direct", "scale", "contradiction", "noise", "difference", "encoder", "sbert", "family", "graded"
+    "pairs", "direct", "scale", "contradiction", "noise", "difference", "encoder", "sbert", "family", "graded",
+    "teaching"
 )  # fmt: skip
 SCHEMA_VERSION = 1
 FIELDS: dict[str, tuple[type, ...]] = {

@@ -5,6 +5,7 @@ from .data.load import load_pairs as load_pairs
 from .data.tasks import DataUnavailable as DataUnavailable
 from .encoders.base import EncoderUnavailable as EncoderUnavailable
 from .encoders.base import SentenceEncoder as SentenceEncoder
+from .encoders.cross import CrossEncoder as CrossEncoder
 from .encoders.load import load_encoder as load_encoder
 from .evaluation.evaluate import cosine_scores as cosine_scores
 from .evaluation.evaluate import evaluate as evaluate
@@ -35,6 +36,10 @@ from .losses.order import CoSENTLoss as CoSENTLoss
 from .losses.order import PairwiseLogisticLoss as PairwiseLogisticLoss
 from .losses.order import PowerMeanLoss as PowerMeanLoss
 from .losses.order import ScaledLoss as ScaledLoss
+from .losses.scores import BinaryCrossEntropyLoss as BinaryCrossEntropyLoss
+from .losses.scores import MeanSquaredErrorLoss as MeanSquaredErrorLoss
+from .losses.scores import ScoreLogisticLoss as ScoreLogisticLoss
+from .losses.scores import ScoreRankingLoss as ScoreRankingLoss
 from .losses.sentence_bert import SoftmaxLoss as SoftmaxLoss
 from .ranking.power_mean import power_mean_rank_loss as power_mean_rank_loss
 from .ranking.rank_loss import NoDemandedPairsWarning as NoDemandedPairsWarning

@@ -1,6 +1,6 @@
 """The commands of ``cosent``; ``--help`` explains each with examples."""
 
-from cosent_lib.cli import data, encode, evaluate, train
+from cosent_lib.cli import data, encode, evaluate, export, train
 from cosent_lib.cli.run import make_app, run
 
 app = make_app(
@@ -9,7 +9,7 @@ app = make_app(
     "Every command explains itself: cosent train --help. "
     "Tasks need their files: set COSENT_DATA_DIR to a folder of TASK/SPLIT.tsv, or take builtin, or csv:FOLDER.",
 )
-for part in (data, train, evaluate, encode):
+for part in (data, train, evaluate, encode, export):
     app.add_typer(part.commands)
 
 

@@ -28,8 +28,12 @@ RECORDED = dict.fromkeys(("stsb_en", "stsb_zh", "bq"), COMPARED) | {
         "CoSENT, λ = 20",
         "CoSENT, λ suggested",
         "CoSENT, λ followed",
+        "CoSENT, λ tuned",
         "Sentence-BERT, 2 classes",
         "squared cosine",
+        "cosine with margin",
+        "RankNet, λ tuned",
+        "power mean, κ = −0.3",
     )
 }
 

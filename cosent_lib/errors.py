@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
 
 WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # torchrun's and MPI's words
 MEETING = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
@@ -76,3 +77,19 @@ def check_one_process() -> None:
 
 def _told() -> str:
     return next(f"{n}={os.environ[n]}" for n in WORLD_SIZES if os.environ.get(n, "") == str(launched_ranks()))
+
+
+class NoVectors(CosentError, TypeError):  # noqa: N818 — the name says it
+    """A cross-encoder was asked for vectors of texts."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is a cross-encoder: it scores pairs (predict) and has no vector for a text, so it cannot "
+            "encode, search or be trained on a loss over vectors"
+        )
+
+
+def check_gives_vectors(encoder: Any) -> None:
+    """Refuse, with `NoVectors`, an encoder that has none."""
+    if getattr(encoder, "reads_pairs", False):
+        raise NoVectors(encoder.name)

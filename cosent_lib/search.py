@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from cosent_lib.data.files import MalformedFile, MalformedRow, kind_of, lines_of, rows_of, undecoded
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.errors import check_number, choose
+from cosent_lib.errors import check_gives_vectors, check_number, choose
 from cosent_lib.texts import check_text, fault_of, silent_about_cut, warn_of_cut
 from cosent_lib.vectors import beside, blocks, check_vectors, said_of, write_beside
 
@@ -103,6 +103,7 @@ def encode_file(
             hold.
         OSError: writing failed; ``resume`` goes on once it can.
     """
+    check_gives_vectors(encoder)
     check_number("batch_size", batch_size, "a whole number of at least 1", 1, math.inf, whole=True)
     choose("dtype", dtype, DTYPES)
     left, options = unfinished(output), (batch_size, normalize, dtype)
@@ -257,6 +258,7 @@ def search_file(
             whose they are, other texts than were encoded (or what `read_texts` raises), a query in which the encoder
             knows nothing, a ``k`` below 1.
     """
+    check_gives_vectors(encoder)
     check_text("the query", query)
     check_number("k", k, "a whole number of at least 1", 1, math.inf, whole=True)
     digest = check_vectors(encoder, vectors, unchecked)

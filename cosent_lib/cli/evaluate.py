@@ -11,12 +11,12 @@ import typer
 
 from cosent_lib.cli.layout import aligned, metrics_table
 from cosent_lib.cli.options import (
-    UNTRAINED,
     RangeOption,
     SourceOption,
     TaskArgument,
     check_trained,
     examples,
+    is_untrained,
     score_limits,
 )
 
@@ -96,6 +96,8 @@ def scale(
     split, limits = split or _usual_split(task, "validation"), score_limits(score_range)
     pairs = load_pairs(task, split, source, score_range=limits)
     loaded, known = _loaded(encoder, task, source, limits)
+    if getattr(loaded, "reads_pairs", False):
+        raise ValueError(f"encoder {encoder!r} gives scores of pairs, whose λ is 1: scale is for encoders of vectors")
     cosines = cosine_scores(loaded, pairs, progress=progress)
     report = scale_report(torch.from_numpy(cosines), torch.from_numpy(pair_columns(pairs).labels))
     typer.echo(f"{known} on {task} {split}: {len(pairs)} pairs")
@@ -107,7 +109,7 @@ def _loaded(encoder: str, task: str, source: str, limits: tuple[float, float] | 
     from cosent_lib.data.load import load_pairs, split_names
     from cosent_lib.encoders.load import load_encoder
 
-    if encoder not in UNTRAINED:
+    if not is_untrained(encoder):
         return load_encoder(encoder), encoder
     if "train" not in split_names(task):
         check_trained(encoder)

@@ -20,16 +20,22 @@ def export_for_sentence_transformers(
     With a model card: data, loss, settings and scores, from the record.json of its training where there is one. Needs
     sentence-transformers, which the extra of that name installs.
     """
-    from cosent_lib.encoders.load import load_encoder
+    from cosent_lib.encoders.base import CONFIG_FILE
+    from cosent_lib.encoders.load import ENCODERS, load_encoder
     from cosent_lib.files import read_json
 
     check_trained(encoder)
     try:
-        from cosent_lib.sentence_transformers.export import export_encoder
+        from cosent_lib.sentence_transformers.export import DamagedRecord, export_encoder
     except ModuleNotFoundError as error:
         raise ValueError(
             f"export needs sentence-transformers ({error}): pip install 'cosent_lib[sentence-transformers]'"
         ) from error
-    record = Path(encoder, "record.json")
-    export_encoder(load_encoder(encoder), folder, read_json(record) if record.is_file() else None)
+    place = Path(encoder, "record.json")
+    saved = encoder not in ENCODERS and Path(encoder, CONFIG_FILE).is_file()  # else a record there is another's
+    record = read_json(place) if saved and place.is_file() else None
+    try:
+        export_encoder(load_encoder(encoder), folder, record)
+    except DamagedRecord as error:
+        raise ValueError(f"{place}: {error}") from error
     typer.echo(f"saved: {folder} (for sentence-transformers; README.md says what it is)")

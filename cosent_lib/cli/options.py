@@ -32,9 +32,14 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def is_untrained(encoder: str) -> bool:
+    """Whether an encoder, or a cross-encoder, takes its vocabulary from the texts that it is trained on."""
+    return encoder.removeprefix("cross:") in UNTRAINED
+
+
 def check_trained(encoder: str) -> None:
     """Refuse the encoders that know nothing before they are trained, where a trained one is needed."""
-    if encoder in UNTRAINED:
+    if is_untrained(encoder):
         raise ValueError(
             f"encoder {encoder!r} takes its vocabulary from training texts, and there are none here: train it, with "
             f"cosent train TASK --encoder {encoder} --output FOLDER, and name that FOLDER instead"

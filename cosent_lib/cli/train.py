@@ -53,7 +53,8 @@ def train(
         str,
         typer.Option(
             help="cosine_linear, cosine_squared, cosine_margin, contrastive, sbert, cosent, ranknet, "
-            "power_mean, angle or mnrl, or a sum such as cosent+mnrl."
+            "power_mean, angle or mnrl, or a sum such as cosent+mnrl; of a cross-encoder bce, mse, score_cosent or "
+            "score_ranknet."
         ),
     ] = "cosent",
     scale: Annotated[

@@ -47,16 +47,16 @@ class EncoderUnavailable(CosentError, RuntimeError):  # noqa: N818 (as DataUnava
     """The named encoder cannot be had here; the message says why and what would help."""
 
 
-def checked_texts(texts: Iterable[str]) -> list[str]:
+def checked_texts(texts: Iterable[str], name: str = "texts") -> list[str]:
     """The texts as a list; ``ValueError`` for one that is no text (`fault_of`), which names the first such position."""
     if isinstance(texts, str):
-        raise ValueError(f"texts is one string ({texts[:40]!r}); pass a list of strings")
+        raise ValueError(f"{name} is one string ({texts[:40]!r}); pass a list of strings")
     if isinstance(texts, Mapping) or hasattr(texts, "columns"):
-        raise ValueError(f"texts is a table, {type(texts).__name__}; pass one of its columns as a list")
+        raise ValueError(f"{name} is a table, {type(texts).__name__}; pass one of its columns as a list")
     listed = list(texts)
     for position, text in enumerate(listed):
         if fault_of("text", text):
-            check_text(f"texts[{position}]", text)
+            check_text(f"{name}[{position}]", text)
     return listed
 
 

@@ -1,8 +1,9 @@
 """The cross-encoder: a transformer that reads both texts of a pair together and gives one number."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import numpy as np
 import torch
@@ -18,13 +19,49 @@ from cosent_lib.encoders.pretrained import (
     BUCKET_OVERHEAD,
     BUCKET_OVERHEAD_ELSEWHERE,
     TransformerEncoder,
+    origin_of,
     position_limit,
 )
 from cosent_lib.encoders.threads import suited_threads
-from cosent_lib.errors import check_number, first_line
+from cosent_lib.errors import NoVectors, check_number, first_line
 from cosent_lib.texts import count_cut, warn_of_cut
 
 PLAIN = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+
+
+class Template(NamedTuple):
+    """How a tokenizer builds a pair: the special tokens before, between and after, and all token types."""
+
+    start: list[int]
+    middle: list[int]
+    end: list[int]
+    types: tuple[int, int, int, int, int]  # of start, first text, middle, second text, end
+    has_types: bool
+
+    @classmethod
+    def of(cls, tokenizer: Any, name: str) -> Self:
+        """Read off a pair that the tokenizer has built; ``ValueError`` where it does not tell two texts apart."""
+        a, b = ([int(i) for i in tokenizer(text, **PLAIN)["input_ids"]] for text in ("a", "b"))
+        built = tokenizer("a", "b", return_token_type_ids=True)
+        ids, types = [int(i) for i in built["input_ids"]], [int(i) for i in built["token_type_ids"]]
+        for start in range(len(ids)):
+            for second in range(start + len(a), len(ids)):
+                if not a or not b or ids[start : start + len(a)] != a or ids[second : second + len(b)] != b:
+                    continue
+                cuts = [0, start, start + len(a), second, second + len(b), len(ids)]
+                kinds = [set(types[low:high]) or {0} for low, high in pairwise(cuts)]
+                start_ids, _, middle, _, end = (ids[low:high] for low, high in pairwise(cuts))
+                if all(len(kind) == 1 for kind in kinds) and (middle or kinds[1] != kinds[3]):
+                    one = [kind.pop() for kind in kinds]
+                    has = "token_type_ids" in tokenizer.model_input_names
+                    return cls(start_ids, middle, end, (one[0], one[1], one[2], one[3], one[4]), has)
+        raise ValueError(f"the tokenizer of {name!r} puts nothing between the two texts of a pair")
+
+    def joined(self, a: Sequence[int], b: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Token numbers and token types of a pair."""
+        parts = (self.start, a, self.middle, b, self.end)
+        ids = [number for part in parts for number in part]
+        return ids, [kind for part, kind in zip(parts, self.types, strict=True) for _ in part]
 
 
 class CrossEncoder(TransformerEncoder):
@@ -33,7 +70,7 @@ class CrossEncoder(TransformerEncoder):
     A Hugging Face model for sequence classification with one output. What is saved is also a folder that
     sentence-transformers' ``CrossEncoder`` reads (its ``predict`` puts a sigmoid on the score unless told otherwise).
     Each text of a pair has half of the ``max_length`` tokens, special ones taken off: what a text is cut to does not
-    depend on its partner.
+    depend on its partner (sentence-transformers cuts the longer of the two first).
 
     Source: Chapter 12.
     """
@@ -45,7 +82,7 @@ class CrossEncoder(TransformerEncoder):
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, source: str, max_length: int | None = None):
         super().__init__(model, tokenizer, name=name, source=source, max_length=max_length)
-        self._template = self._read_template()
+        self._template = Template.of(tokenizer, name)
 
     @classmethod
     def over(cls, encoder: TransformerEncoder, seed: int = 0) -> Self:
@@ -56,7 +93,7 @@ class CrossEncoder(TransformerEncoder):
         )
         with torch.random.fork_rng(devices=[]):  # the global generator is the reader's
             torch.default_generator.manual_seed(seed)
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
         body = getattr(model, model.base_model_prefix)
         missing = body.load_state_dict(encoder.model.state_dict(), strict=False).missing_keys
         if drawn := [name for name in missing if not name.startswith("pooler.")]:
@@ -71,9 +108,11 @@ class CrossEncoder(TransformerEncoder):
         texts = checked_texts(texts)
         if not texts:
             return []
-        rows: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=self.text_length, **PLAIN)[
-            "input_ids"
-        ]
+        cut = {"truncation": True, "max_length": self.text_length}
+        rows: list[list[int]] = self.tokenizer(texts, **cut, **PLAIN)["input_ids"]
+        for position, ids in enumerate(rows):
+            if not ids:
+                raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
         return rows
 
     def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
@@ -85,15 +124,17 @@ class CrossEncoder(TransformerEncoder):
 
     def score(self, first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> Tensor:
         """Scores ``[n]`` with gradient, of pairs of token numbers as ``tokenize`` gives them; n may be 0."""
-        if not first:
+        pairs, types = [], []
+        for a, b in zip(first, second, strict=True):
+            ids, kinds = self._template.joined(a, b)
+            pairs.append(torch.tensor(ids))
+            types.append(torch.tensor(kinds))
+        if not pairs:
             return torch.zeros(0, device=self.device)
-        start, middle, end = self._template
-        pairs = [[*start, *a, *middle, *b, *end] for a, b in zip(first, second, strict=True)]
-        heads = [len(start) + len(a) + len(middle) for a in first]  # where the second text begins
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i]))
         overhead = BUCKET_OVERHEAD.get(self.device.type, BUCKET_OVERHEAD_ELSEWHERE)
         scores = [
-            self._run_pairs([pairs[i] for i in order[low:high]], [heads[i] for i in order[low:high]])
+            self._run_pairs([pairs[i] for i in order[low:high]], [types[i] for i in order[low:high]])
             for low, high in length_buckets([len(pairs[i]) for i in order], overhead)
         ]
         return torch.cat(scores)[torch.tensor(order).argsort().to(self.device)]
@@ -112,6 +153,7 @@ class CrossEncoder(TransformerEncoder):
         different lengths, a batch size below 1.
         """
         check_number("batch_size", batch_size, "a whole number of at least 1", 1, np.inf, whole=True)
+        first, second = checked_texts(first, "first"), checked_texts(second, "second")
         if len(first) != len(second):
             raise ValueError(f"pairs are two lists of the same length, got {len(first)} and {len(second)} texts")
         texts = list(dict.fromkeys([*first, *second]))
@@ -134,36 +176,43 @@ class CrossEncoder(TransformerEncoder):
         return scores
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> NoReturn:
-        """No text has a vector: a ``TypeError``."""
-        raise TypeError(
-            f"{self.name!r} is a cross-encoder: it scores pairs (predict) and has no vector for a text, so it cannot "
-            "encode, search or be trained on a loss over vectors"
-        )
+        """No text has a vector: `NoVectors`."""
+        raise NoVectors(self.name)
+
+    def encode(self, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> NoReturn:
+        """No text has a vector: `NoVectors`."""
+        raise NoVectors(self.name)
+
+    def configure(self, *, pooling: str | None = None, max_length: int | None = None) -> None:
+        """Change truncation; ``ValueError`` for a length without room for two texts, or one the model cannot take."""
+        least = self.tokenizer.num_special_tokens_to_add(pair=True) + 2
+        if pooling is not None:
+            raise ValueError(f"pooling is {pooling!r}; a cross-encoder has none, it reads pairs whole")
+        if max_length is not None and max_length < least:
+            limit = position_limit(self.model.config)
+            expected = f"a whole number from {least} to {limit} (tokens of a pair, special ones included)"
+            check_number("max_length", max_length, expected, least, limit, whole=True)
+        super().configure(max_length=max_length)
+
+    @property
+    def tiny_steps(self) -> bool:  # type: ignore[override]  # of a class elsewhere; here of what it began with
+        """Whether a step is so little work that one thread is faster than several, as of `small`."""
+        return bool(self.model.config.hidden_size <= 128)
 
     @property
     def text_length(self) -> int:
         """How many tokens each text of a pair may have."""
         return (self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True)) // 2
 
-    def _read_template(self) -> tuple[list[int], list[int], list[int]]:
-        """The special tokens before, between and after two texts, read off a pair that the tokenizer has built."""
-        a, b = ([int(i) for i in self.tokenizer(text, **PLAIN)["input_ids"]] for text in ("a", "b"))
-        whole = [int(i) for i in self.tokenizer("a", "b")["input_ids"]]
-        for start in range(len(whole)):
-            for middle in range(start + len(a), len(whole)):
-                if whole[start : start + len(a)] == a and whole[middle : middle + len(b)] == b and a and b:
-                    return whole[:start], whole[start + len(a) : middle], whole[middle + len(b) :]
-        raise ValueError(f"the tokenizer of {self.name!r} does not build pairs of two texts")
-
-    def _run_pairs(self, rows: list[list[int]], heads: list[int]) -> Tensor:
-        """One bucket, padded on the right to its longest row; ``heads`` says where the second text begins."""
-        tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
-        ids = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=self.tokenizer.pad_token_id or 0)
-        place = torch.arange(ids.shape[1])
-        lengths = torch.tensor([len(row) for row in rows])[:, None]
-        inputs = {"input_ids": ids, "attention_mask": (place < lengths).long()}
-        if "token_type_ids" in self.tokenizer.model_input_names:
-            inputs["token_type_ids"] = ((place >= torch.tensor(heads)[:, None]) & (place < lengths)).long()
+    def _run_pairs(self, rows: list[Tensor], types: list[Tensor]) -> Tensor:
+        """One bucket, padded on the right to its longest row; ``types`` are its token types."""
+        pad = self.model.config.pad_token_id  # the model's own: some look for the last token that is none
+        pad = (self.tokenizer.pad_token_id or 0) if pad is None else pad
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+        lengths = torch.tensor([len(row) for row in rows])
+        inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+        if self._template.has_types:
+            inputs["token_type_ids"] = torch.nn.utils.rnn.pad_sequence(types, batch_first=True)
         output = self.model(**{name: value.to(self.device) for name, value in inputs.items()})
         return output.logits.float()[:, 0]
 
@@ -186,18 +235,19 @@ def load_cross(name: str, max_length: int | None = None, revision: str | None = 
     Raises:
         EncoderUnavailable: it is one, but cannot be read whole.
     """
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(name, **where)
-    except (OSError, ValueError):
-        return None  # whoever reads it as an encoder says what is wrong
-    if not any(kind.endswith("ForSequenceClassification") for kind in config.architectures or ()):
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception:  # of whatever class; who reads it as an encoder says what is wrong
+        return None
+    kinds = config.architectures if isinstance(config.architectures, list) else []
+    if not any(isinstance(kind, str) and kind.endswith("ForSequenceClassification") for kind in kinds):
         return None
     if config.num_labels != 1:
         raise EncoderUnavailable(f"{name!r} classifies into {config.num_labels} labels; a cross-encoder has one output")
     try:
         model, tokenizer = read_checkpoint(name, revision=revision, scoring=True)
+        longest = min(tokenizer.model_max_length, position_limit(config), 512) if max_length is None else max_length
+        title, source = origin_of(name, model, revision)
+        return CrossEncoder(model, tokenizer, name=title, source=source, max_length=longest)
     except Exception as error:  # of whatever class: damaged files bring about many
         raise EncoderUnavailable(f"cannot load {name!r} as a cross-encoder: {first_line(error)}") from error
-    longest = min(tokenizer.model_max_length, position_limit(config), 512) if max_length is None else max_length
-    return CrossEncoder(model, tokenizer, name=Path(name).name, source=f"checkpoint {name}", max_length=longest)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from cosent_lib.encoders.base import CONFIG_FILE, KINDS, SentenceEncoder
+from cosent_lib.encoders.base import CONFIG_FILE, KINDS, SentenceEncoder, read_config
 
 ENCODERS = ("static", "small", "minilm")  # names of our own, beside folders and hub ids
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -107,7 +107,7 @@ def _from_folder(folder: Path, given: dict[str, object]) -> SentenceEncoder:
         return load_transformer(str(folder), **given)  # type: ignore[arg-type]
     encoder = SentenceEncoder.load(folder)
     if isinstance(encoder, TransformerEncoder):
-        _check_options(str(folder), given, ("pooling", "max_length"))
+        _check_options(str(folder), given, ("max_length",) if encoder.reads_pairs else ("pooling", "max_length"))
         encoder.configure(**given)  # type: ignore[arg-type]
     else:
         _check_options(str(folder), given, ())
@@ -124,6 +124,8 @@ def _cross(name: str, texts: Sequence[str] | None, seed: int, given: dict[str, A
     if name not in ENCODERS and not Path(name, CONFIG_FILE).is_file():
         found = load_cross(name, given.get("max_length"), given.get("revision"))
         if found is not None:
+            known = ("max_length",) if Path(name).is_dir() else ("max_length", "revision")
+            _check_options(f"cross:{name}", given, known)
             return found
     encoder = load_encoder(name, texts, seed=seed, **given)
     if isinstance(encoder, CrossEncoder):
@@ -131,6 +133,16 @@ def _cross(name: str, texts: Sequence[str] | None, seed: int, given: dict[str, A
     if not isinstance(encoder, TransformerEncoder):
         raise ValueError(f"encoder 'cross:{name}': {type(encoder).__name__} is no transformer, it reads no pairs")
     return CrossEncoder.over(encoder, seed)
+
+
+def reads_pairs(name: str) -> bool:
+    """Whether `load_encoder` makes a cross-encoder of ``name``; nothing is loaded."""
+    if name.startswith("cross:"):
+        return True
+    try:
+        return name not in ENCODERS and read_config(Path(name))["kind"] == "cross"
+    except (OSError, ValueError):
+        return False
 
 
 def _check_options(name: str, given: dict[str, object], known: tuple[str, ...]) -> None:

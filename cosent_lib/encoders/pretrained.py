@@ -205,15 +205,15 @@ def load_transformer(
         warnings.warn(f"{name}: {said}", stacklevel=3)
     elif recommended:
         pooling, max_length = recommended.pooling, longest if max_length is None else max_length
-    commit = getattr(model.config, "_commit_hash", None)
-    return TransformerEncoder(
-        model,
-        tokenizer,
-        name=Path(name).resolve().name if folder else name,
-        source="folder" if folder else f"hub {name}@{commit or revision}",
-        pooling=pooling,
-        max_length=max_length,
-    )
+    title, source = origin_of(name, model, revision)
+    return TransformerEncoder(model, tokenizer, name=title, source=source, pooling=pooling, max_length=max_length)
+
+
+def origin_of(name: str, model: Any, revision: str | None) -> tuple[str, str]:
+    """Name and source of a checkpoint, for records: of a folder without where it lies."""
+    if Path(name).is_dir():
+        return Path(name).resolve().name, "folder"
+    return name, f"hub {name}@{getattr(model.config, '_commit_hash', None) or revision}"
 
 
 def load_minilm(*, pooling: str | None = None, max_length: int | None = None) -> TransformerEncoder:
@@ -258,6 +258,7 @@ def check_hash(path: Path, expected: str) -> None:
 def position_limit(config: Any) -> int:
     """How many tokens the model has positions for."""
     limit = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    limit = limit if limit > 0 else sys.maxsize  # XLNet writes -1
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         limit -= config.pad_token_id + 1  # their positions start behind the padding number
     return limit

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cosent_lib.data.columns import PairColumns, Pairs, pair_columns
 from cosent_lib.encoders.base import SentenceEncoder
-from cosent_lib.errors import CosentError
+from cosent_lib.errors import CosentError, check_gives_vectors
 from cosent_lib.evaluation.metrics import check_defined, score_metrics
 from cosent_lib.evaluation.report import distinct_pairs
 from cosent_lib.evaluation.retrieval import near_one, ranks_of_partners, retrieval_metrics
@@ -87,6 +87,7 @@ def _vectors(
     encoder: SentenceEncoder, columns: PairColumns, batch_size: int = 256, progress: bool = False
 ) -> tuple[NDArray[np.floating], NDArray[np.int64], NDArray[np.int64]]:
     """Vectors of the distinct texts ``[t, dim]``, and for both columns the row of each text there."""
+    check_gives_vectors(encoder)
     index = {text: number for number, text in enumerate(dict.fromkeys([*columns.first, *columns.second]))}
     vectors = np.asarray(encoder.encode(list(index), batch_size=batch_size, progress=progress))
     if not np.isfinite(vectors).all():

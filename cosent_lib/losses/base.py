@@ -95,7 +95,8 @@ class PairLoss(nn.Module):
         """Refuse segments where this loss would compare across them, with a ``ValueError``."""
         if self.needs_order and not self.by_segment:
             compares = f"{type(self).__name__} compares all pairs of a batch"
-            raise ValueError(f"{compares}, not those of one query alone: cosent and angle can")
+            can = "score_cosent" if self.takes_scores else "cosent and angle"
+            raise ValueError(f"{compares}, not those of one query alone: {can} can")
 
     def teaches(self, labels: Tensor, texts: Tensor | None = None, segments: Tensor | None = None) -> bool:
         """Return whether a batch carries any signal; arguments as for :meth:`forward`."""

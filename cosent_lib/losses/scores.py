@@ -31,6 +31,8 @@ class ScoreLoss(PairLoss):
         Raises:
             ValueError: as for :meth:`PairLoss.forward`.
         """
+        if not scores.is_floating_point():
+            raise ValueError(f"scores must be floating point, got {scores.dtype}: convert them with scores.float()")
         if scores.dim() != 1 or labels.shape != scores.shape:
             raise ValueError(f"scores and labels must have shape [batch], got {[*scores.shape]} and {[*labels.shape]}")
         if self.needs_targets:

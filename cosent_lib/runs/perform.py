@@ -83,10 +83,15 @@ def perform(
 
 def check_settings(run: Run) -> None:
     """Refuse a mistake in the settings of training or loss before anything is loaded, with a ``ValueError``."""
+    from cosent_lib.encoders.load import reads_pairs
     from cosent_lib.losses.make import make_loss
 
     _training_config(run, progress=False)
-    make_loss(run.loss, SimpleNamespace(dim=2), **_loss_options(run))  # any encoder: only the options are looked at
+    pairs = reads_pairs(run.encoder)
+    stand_in = SimpleNamespace(dim=2, name=run.encoder, reads_pairs=pairs)  # only the options are looked at
+    make_loss(run.loss, stand_in, **_loss_options(run))
+    if pairs and "test:retrieval" in run.judge:
+        raise ValueError(f"encoder {run.encoder!r} reads pairs and finds no texts: leave test:retrieval out of judge")
 
 
 def _warn_of_cut(encoder: "SentenceEncoder", splits: "dict[str, Dataset]") -> None:

@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from cosent_lib.encoders.base import SentenceEncoder
 from cosent_lib.encoders.checkpoint import quiet_transformers
 from cosent_lib.encoders.pretrained import TransformerEncoder
+from cosent_lib.errors import CosentError
 from cosent_lib.files import replacing_folder
 from cosent_lib.texts import shown, silent_about_cut
 from cosent_lib.version import __version__
@@ -68,15 +69,18 @@ def export_encoder(encoder: SentenceEncoder, folder: str | Path, record: Mapping
         record: of its training, the values of a ``record.json``; the card then says data, loss, settings and scores.
 
     Raises:
-        ValueError: a folder that holds something; and as `to_sentence_transformer`.
+        ValueError: a folder that holds something; a record that lacks what the card tells; and as
+            `to_sentence_transformer`.
     """
     target = Path(folder).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{folder} exists and is not empty; expected a new folder")
+        is_what = "is not empty" if target.is_dir() else "is a file"
+        raise ValueError(f"{folder} exists and {is_what}; expected a new folder")
     made = to_sentence_transformer(encoder)
+    card = model_card(encoder, record)
     with replacing_folder(target) as part:
         made.save_pretrained(str(part), create_model_card=False)
-        (part / "README.md").write_text(model_card(encoder, record), encoding="utf-8")
+        (part / "README.md").write_text(card, encoding="utf-8")
 
 
 def model_card(encoder: SentenceEncoder, record: Mapping[str, Any] | None = None) -> str:
@@ -84,10 +88,10 @@ def model_card(encoder: SentenceEncoder, record: Mapping[str, Any] | None = None
     settings = encoder.settings()
     lines = [
         "---", "library_name: sentence-transformers", "pipeline_tag: sentence-similarity", "tags:",
-        "- sentence-transformers", "- sentence-similarity", "---", "", f"# {encoder.name}", "",
+        "- sentence-transformers", "- sentence-similarity", "---", "", f"# {_plain(encoder.name)}", "",
         f"Texts to vectors of {encoder.dim} numbers, to be compared by their cosine. A `{settings['model_type']}` with "
         f"{settings['pooling']} pooling, {settings['parameters']:,} parameters, {settings['max_length']} tokens a text "
-        f"at most; from {settings['source']}.", "",
+        f"at most; from {_plain(settings['source'])}.", "",
         "    from sentence_transformers import SentenceTransformer", "",
         "    model = SentenceTransformer(FOLDER)",
         '    vectors = model.encode(["How do I cancel my membership?"])', "",
@@ -97,40 +101,76 @@ def model_card(encoder: SentenceEncoder, record: Mapping[str, Any] | None = None
     return "\n".join([*lines, f"Exported by cosent_lib {__version__}.", ""])
 
 
+class DamagedRecord(CosentError, ValueError):  # noqa: N818 — the name says it
+    """A record lacks a field that the card tells, or has another kind of value there."""
+
+
+def _field(values: Any, path: str, *kinds: type) -> Any:
+    """The value at ``path``, such as ``data.train.rows``, of one of these kinds."""
+    value = values
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            raise DamagedRecord(f"there is no field {path}; expected a record as training writes it")
+        value = value[name]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise DamagedRecord(f"{path} is {value!r:.40}; expected {' or '.join(kind.__name__ for kind in kinds)}")
+    return value
+
+
+def _plain(text: object) -> str:
+    """Text on one line, which means nothing in Markdown or HTML."""
+    return re.sub(r"([\\`*_<>\[\]|#&])", r"\\\1", " ".join(str(text).split()))
+
+
+def _name(place: str) -> str:
+    """A task, or a split of another task, without the folder where it lay."""
+    return _plain(re.split(r"[/\\]", place.rstrip("/\\"))[-1].removeprefix("csv:") or "own pairs")
+
+
 def _training(record: Mapping[str, Any]) -> list[str]:
     """How it was trained and judged."""
-    loss = " ".join([str(record["loss"]), *(f"{name}={value}" for name, value in record["loss_options"].items())])
-    resolved = record["resolved"].get("training", {})
-    shown = ("learning_rate", "batch_size", "epochs", "max_steps", "precision")
-    told = ", ".join(f"{name} {resolved[name]}" for name in shown if resolved.get(name) is not None)
-    task = re.split(r"[/\\]", str(record["task"]))[
-        -1
-    ]  # of csv:PATH the last part: where a file lay is nobody's business
-    rows = [f"- {name}: {split['rows']:,} pairs of {task}" for name, split in record["data"].items()]
+    options = _field(record, "loss_options", Mapping)
+    loss = " ".join([_field(record, "loss", str), *(f"{name}={value}" for name, value in options.items())])
+    settings = _field(record, "resolved.training", Mapping)
+    shown = ["learning_rate", "batch_size", "max_steps" if settings.get("max_steps") else "epochs", "precision"]
+    told = ", ".join(f"{name} {_plain(settings[name])}" for name in shown if settings.get(name) is not None)
+    task, data, metrics = (
+        _field(record, "task", str), _field(record, "data", Mapping), _field(record, "metrics", Mapping)
+    )  # fmt: skip
+    rows = [f"- {_name(split)}: {_field(found, 'rows', int):,} pairs of {_name(task)}" for split, found in data.items()]
     scores = [
-        f"| {split} | {found['spearman']:.4f} |"
-        for split, found in record["metrics"].items()
-        if found and found.get("spearman") is not None
+        f"| {_name(split)} | {_field(found, 'spearman', float, int):.4f} |"
+        for split, found in metrics.items()
+        if found and (not isinstance(found, Mapping) or found.get("spearman") is not None)
     ]
+    steps, best = _field(record, "steps", int), _field(record, "best_step", int, type(None))
+    kept = f"the best on validation, {best}, was kept" if "validation" in data else "the last was kept"
     return [
         "## Training", "", *rows, "",
-        f"Loss {loss}; {told}; seed {record['seed']}; {record['steps']} steps, best on validation at "
-        f"{record['best_step']}.", "",
+        f"Loss {_plain(loss)}; {told}; seed {_field(record, 'seed', int)}; {steps} steps, of which {kept}.", "",
         "| pairs | Spearman |", "|---|---|", *scores, "",
-        "`test_untrained` is the encoder before its first step. Test was looked at once, after validation had chosen.",
-        "",
+        "`test_untrained`, if it is there, is test before the first step.", "",
     ]  # fmt: skip
 
 
 def _check_same(encoder: SentenceEncoder, made: SentenceTransformer) -> None:
     """Refuse an export whose vectors are others."""
+    probes = [text for text in PROBES if _reads(encoder, text)]
     with silent_about_cut():
-        ours = encoder.encode(PROBES)
-    theirs = made.encode(PROBES, convert_to_tensor=True, show_progress_bar=False).cpu()
+        ours = encoder.encode(probes)
+    theirs = made.encode(probes, convert_to_tensor=True, show_progress_bar=False).cpu()
     apart = (ours - theirs).abs().amax(1) / ours.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny)
     if not bool((apart <= TOLERANCE).all()):
         worst = int(apart.nan_to_num(torch.inf).argmax())
         raise ValueError(
-            f"{encoder.name!r} cannot be exported: sentence-transformers gives {shown(PROBES[worst])} another vector "
+            f"{encoder.name!r} cannot be exported: sentence-transformers gives {shown(probes[worst])} another vector "
             f"(by {float(apart[worst]):.1e}); its tokenizer is read otherwise there"
         )
+
+
+def _reads(encoder: SentenceEncoder, text: str) -> bool:
+    """Whether the tokenizer finds a token; one without a token for unknown characters may not."""
+    try:
+        return bool(encoder.tokenize([text]))
+    except ValueError:
+        return False

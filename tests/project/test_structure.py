@@ -25,7 +25,7 @@ GROUND = ("errors", "files", "texts", "version")  # under all rooms; of these, n
 FORBIDDEN = {"cosent_book", "matplotlib", "seaborn"}  # cosent_lib does without
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "numpy", "accelerate", "tokenizers",
          "sentence_transformers", "matplotlib", "seaborn", "typer")  # fmt: skip
-LIBRARY_LINES = 9_700
+LIBRARY_LINES = 9_900
 
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

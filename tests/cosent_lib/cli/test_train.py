@@ -376,6 +376,13 @@ def test_a_cross_encoder_is_trained_saved_and_judged(call, own, tmp_path):
     code, out, err = call("evaluate", tmp_path / "run", own, "--split", "train")
     assert code == 0, err
     assert "spearman" in out
+    for name in ("cross:small", tmp_path / "run"):
+        code, out, err = call("scale", name, own, "--split", "train")
+        assert (code, out) == (2, "")
+        assert "gives scores of pairs, whose λ is 1: scale is for encoders of vectors" in err
+    code, out, err = call("encode", "cross:small", tmp_path / "texts.txt", "--output", tmp_path / "v.npy")
+    assert code == 2
+    assert "cosent train TASK --encoder cross:small --output FOLDER" in err
     code, out, err = call("train", own, "--output", tmp_path / "other", "--encoder", "cross:small")
     assert code == 2
     assert "encoder 'cross:small' gives scores of pairs, which loss 'cosent' does not take: choose bce" in err

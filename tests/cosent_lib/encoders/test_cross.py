@@ -1,6 +1,8 @@
 """The cross-encoder: transformers and sentence-transformers as oracles, one loop with the others, what it refuses."""
 
+import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,19 @@ import pytest
 import torch
 import transformers
 from encoder_kit import TEXTS, needs_minilm, tiny, with_random_weights, word_piece_tokenizer
+from tokenizers import processors
 from training_kit import quiet
 
 from cosent_lib.encoders.base import EncoderUnavailable, SentenceEncoder
 from cosent_lib.encoders.cross import CrossEncoder
-from cosent_lib.encoders.load import load_encoder
+from cosent_lib.encoders.load import load_encoder, reads_pairs
+from cosent_lib.errors import NoVectors
 from cosent_lib.evaluation.evaluate import cosine_scores, evaluate, evaluate_retrieval
 from cosent_lib.losses.make import make_loss
 from cosent_lib.ranking.rank_loss import rank_loss
+from cosent_lib.runs.perform import check_settings
+from cosent_lib.runs.run import Run
+from cosent_lib.search import encode_file, search_file
 from cosent_lib.texts import TextsCutWarning
 from cosent_lib.training.errors import NonFiniteLoss
 from cosent_lib.training.train import train
@@ -159,17 +166,103 @@ def test_what_reads_no_pairs_is_refused(tmp_path: Path) -> None:
         load_encoder(f"cross:{tmp_path / 'bag'}")
     with pytest.raises(ValueError, match="unknown encoder 'nothing'"):
         load_encoder("cross:nothing")
+    folder = checkpoint(tmp_path / "reranker", 1)
+    with pytest.raises(ValueError, match="has no option 'dim'; it has max_length"):
+        load_encoder(f"cross:{folder}", dim=64)
+    made().save(tmp_path / "saved")
+    with pytest.raises(ValueError, match="has no option 'pooling'; it has max_length"):
+        load_encoder(str(tmp_path / "saved"), pooling="cls")
+    assert load_encoder(f"cross:{folder}").settings()["source"] == "folder"  # not where it lies
+    (folder / "config.json").write_text(json.dumps({"architectures": [3], "model_type": "bert"}))
+    with pytest.raises(EncoderUnavailable, match="cannot load"):
+        load_encoder(f"cross:{folder}")
 
 
-def test_a_text_alone_has_no_vector() -> None:
+@pytest.mark.parametrize("max_length", [3, 4])
+def test_a_length_without_room_for_two_texts_is_refused(max_length: int) -> None:
+    with pytest.raises(ValueError, match=f"max_length must be a whole number from 5 to 40 .*, got {max_length}"):
+        made().configure(max_length=max_length)
+    with pytest.raises(ValueError, match="max_length must be a whole number from 5"):
+        load_encoder("cross:small", TEXTS, dim=32, max_length=max_length)
+    made().configure(max_length=5)
+
+
+def pair_tokenizer(pair: list[str], types: list[int], names: list[str]) -> Any:
+    """The tests' tokenizer with another form of pairs."""
+    tokenizer = word_piece_tokenizer()
+    pieces = [f"{piece}:{kind}" for piece, kind in zip(pair, types, strict=True)]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair=" ".join(pieces), special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.model_input_names = names
+    return tokenizer
+
+
+ALL = ["input_ids", "token_type_ids", "attention_mask"]
+
+
+@pytest.mark.parametrize("types", [[0, 0, 0, 0, 0], [0, 0, 0, 1, 1], [1, 1, 0, 0, 1]])
+@pytest.mark.parametrize("names", [ALL, [ALL[0], ALL[2]]])
+def test_token_types_are_the_tokenizers_own(types: list[int], names: list[str]) -> None:
+    body = with_random_weights("bert")
+    body.tokenizer = pair_tokenizer(["[CLS]", "$A", "[SEP]", "$B", "[SEP]"], types, names)
+    encoder = CrossEncoder.over(body)
+    np.testing.assert_allclose(encoder.predict(FIRST, SECOND), by_hand(encoder, FIRST, SECOND), atol=1e-5)
+
+
+def test_a_tokenizer_that_puts_nothing_between_two_texts_is_refused() -> None:
+    body = with_random_weights("bert")
+    body.tokenizer = pair_tokenizer(["[CLS]", "$A", "$B", "[SEP]"], [0, 0, 0, 0], ALL)
+    with pytest.raises(ValueError, match="tokenizer of 'cross:bert' puts nothing between the two texts of a pair"):
+        CrossEncoder.over(body)
+    body.tokenizer = pair_tokenizer(["[CLS]", "$A", "$B", "[SEP]"], [0, 0, 1, 1], ALL)  # but types do
+    encoder = CrossEncoder.over(body)
+    np.testing.assert_allclose(encoder.predict(FIRST, SECOND), by_hand(encoder, FIRST, SECOND), atol=1e-5)
+
+
+def test_a_checkpoint_in_half_precision_is_taken_up_in_single() -> None:
+    body = with_random_weights("bert")
+    body.model.config.dtype = torch.bfloat16
+    with torch.no_grad():
+        body.model.embeddings.word_embeddings.weight.add_(1e-5)
+    encoder = CrossEncoder.over(body)
+    for name, value in body.model.state_dict().items():
+        assert torch.equal(encoder.model.bert.state_dict()[name], value), name
+
+
+def test_what_a_cross_encoder_cannot_be_asked_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    made().save(tmp_path / "saved")
+    for name in ("cross:minilm", str(tmp_path / "saved")):
+        assert reads_pairs(name)
+        run = Run(suite="any", task="nothing", encoder=name, loss="bce", judge=("test", "test:retrieval"))
+        with pytest.raises(ValueError, match="reads pairs and finds no texts: leave test:retrieval out of judge"):
+            check_settings(run)
+        with pytest.raises(ValueError, match="gives scores of pairs, which loss 'ranknet' does not take"):
+            check_settings(replace(run, loss="ranknet", judge=("test",)))
+    with pytest.raises(ValueError, match="encoder 'static' gives vectors of texts, which loss 'bce' does not take"):
+        check_settings(Run(suite="any", task="nothing", encoder="static", loss="bce"))
+
+
+def test_a_text_alone_has_no_vector(tmp_path: Path) -> None:
     encoder = made()
-    for call in (lambda: encoder.encode(["rain"]), lambda: evaluate_retrieval(encoder, PAIRS)):
-        with pytest.raises(TypeError, match="'cross:bert' is a cross-encoder: it scores pairs"):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("rain\n")
+    for call in (
+        lambda: encoder.encode(["rain"]),
+        lambda: evaluate_retrieval(encoder, PAIRS),
+        lambda: encode_file(encoder, texts, tmp_path / "v.npy"),
+        lambda: search_file(encoder, tmp_path / "v.npy", texts, "rain"),
+    ):
+        with pytest.raises(NoVectors, match="'cross:bert' is a cross-encoder: it scores pairs") as found:
             call()
+        assert isinstance(found.value, TypeError)
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]  # nothing begun
     with pytest.raises(ValueError, match="two lists of the same length, got 2 and 1 texts"):
         encoder.predict(["rain", "a cat"], ["rain"])
-    with pytest.raises(ValueError, match=r"texts\[1\]"):
-        encoder.predict(["rain"], [" "])
+    with pytest.raises(ValueError, match=r"second\[2\]"):
+        encoder.predict(["rain", "rain", "rain"], ["rain", "rain", " "])
+    with pytest.raises(ValueError, match="first is one string"):
+        encoder.predict("abc", ["a", "b", "c"])
     with pytest.raises(ValueError, match="batch_size"):
         encoder.predict(["rain"], ["rain"], batch_size=0)
 
@@ -224,7 +317,8 @@ def test_minilm_begins_with_its_own_transformer() -> None:
     for name, value in expected.items():
         assert torch.equal(state[name.removeprefix("model.")], value)
     assert cross.max_length == 256
-    start, middle, end = cross._template
+    start, middle, end, types, has_types = cross._template
+    assert (types, has_types) == ((0, 0, 0, 1, 1), True)
     assert [cross.tokenizer.convert_ids_to_tokens(each) for each in (start, middle, end)] == [
         ["[CLS]"],
         ["[SEP]"],

@@ -60,13 +60,15 @@ def test_queries_are_compared_within_themselves() -> None:
     segments = torch.tensor([0, 0, 0, 1, 1])
     parts = [ScoreRankingLoss()(SCORES[s], LABELS[s]) for s in (slice(0, 3), slice(3, 5))]
     torch.testing.assert_close(ScoreRankingLoss()(SCORES, LABELS, segments=segments), sum(parts) / 2)
-    with pytest.raises(ValueError, match="ScoreLogisticLoss compares all pairs of a batch"):
+    with pytest.raises(ValueError, match=r"ScoreLogisticLoss compares all pairs of a batch, .*: score_cosent can"):
         ScoreLogisticLoss()(SCORES, LABELS, segments=segments)
 
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"scores and labels must have shape \[batch\], got \[5, 1\] and \[5\]"):
         ScoreRankingLoss()(SCORES[:, None], LABELS)
+    with pytest.raises(ValueError, match=r"scores must be floating point, got torch.int64"):
+        MeanSquaredErrorLoss()(LABELS.long(), LABELS)
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\]: 1 of 5 do not, the first at index 2"):
         BinaryCrossEntropyLoss()(SCORES, LABELS * 3 * (LABELS == 1))
     with pytest.raises(ValueError, match="scores must be finite"):

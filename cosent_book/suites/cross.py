@@ -14,7 +14,8 @@ SEEDS = (0, 1, 2)
 def cross() -> Iterator[Row]:
     """MiniLM on STS-B en, reading both texts of a pair or one at a time: two rates for each loss, two epochs.
 
-    A run is ten minutes of a core. Looked at on validation each half epoch; a best step that is the last is marked.
+    A run took 14 to 26 minutes on a busy core. Looked at on validation each half epoch; a best step that is the last is
+    marked.
     """
     training: dict[str, Any] = {"epochs": 2, "batch_size": 32, "evaluation_steps": 90}
     contenders: list[tuple[str, str, str, dict[str, Any]]] = [

@@ -77,6 +77,7 @@ class CrossEncoder(TransformerEncoder):
 
     kind: ClassVar[str] = "cross"
     saved_options: ClassVar[dict[str, type]] = {"source": str, "max_length": int}
+    token_options: ClassVar[dict[str, bool]] = PLAIN
     reads_pairs: ClassVar[bool] = True
     default_learning_rate = 1e-4  # more than for vectors: the head is new
 
@@ -102,25 +103,6 @@ class CrossEncoder(TransformerEncoder):
         made = cls(model, encoder.tokenizer, name=f"cross:{encoder.name}", source=source, max_length=encoder.max_length)
         made.default_learning_rate = max(encoder.default_learning_rate, cls.default_learning_rate)
         return made
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token numbers without special ones, each text cut to its half of a pair."""
-        texts = checked_texts(texts)
-        if not texts:
-            return []
-        cut = {"truncation": True, "max_length": self.text_length}
-        rows: list[list[int]] = self.tokenizer(texts, **cut, **PLAIN)["input_ids"]
-        for position, ids in enumerate(rows):
-            if not ids:
-                raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
-        return rows
-
-    def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
-        """How many texts have more tokens than half a pair has room for."""
-        token_ids = self.tokenize(texts) if token_ids is None else token_ids
-        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.text_length]
-        whole = self.tokenizer(full, verbose=False, **PLAIN)["input_ids"] if full else []
-        return sum(len(ids) > self.text_length for ids in whole)
 
     def score(self, first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> Tensor:
         """Scores ``[n]`` with gradient, of pairs of token numbers as ``tokenize`` gives them; n may be 0."""

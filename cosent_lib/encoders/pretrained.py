@@ -49,6 +49,7 @@ class TransformerEncoder(SentenceEncoder):
 
     kind: ClassVar[str] = "transformer"
     saved_options: ClassVar[dict[str, type]] = {"source": str, "pooling": str, "max_length": int}
+    token_options: ClassVar[dict[str, bool]] = IDS_ONLY
     default_learning_rate = 2e-5
 
     def __init__(
@@ -82,23 +83,30 @@ class TransformerEncoder(SentenceEncoder):
             check_number("max_length", max_length, expected, 3, limit, whole=True)
             self.max_length = max_length
 
+    @property
+    def text_length(self) -> int:
+        """How many tokens of a text are read."""
+        return self.max_length
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token numbers with the model's special tokens, cut off at ``max_length`` (specials included)."""
+        """Token numbers with the model's special tokens, cut off at ``text_length`` (specials included)."""
         texts = checked_texts(texts)
         if not texts:
             return []
-        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length, **IDS_ONLY)["input_ids"]
+        token_ids = self.tokenizer(texts, truncation=True, max_length=self.text_length, **self.token_options)[
+            "input_ids"
+        ]
         for position, ids in enumerate(token_ids):
             if not ids:
                 raise ValueError(f"texts[{position}] is {texts[position]!r}; the tokenizer finds no token in it")
         return token_ids
 
     def count_cut(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
-        """How many texts have more tokens than ``max_length``."""
+        """How many texts have more tokens than ``text_length``."""
         token_ids = self.tokenize(texts) if token_ids is None else token_ids
-        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.max_length]
-        whole = self.tokenizer(full, verbose=False, **IDS_ONLY)["input_ids"] if full else []
-        return sum(len(ids) > self.max_length for ids in whole)
+        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) >= self.text_length]
+        whole = self.tokenizer(full, verbose=False, **self.token_options)["input_ids"] if full else []
+        return sum(len(ids) > self.text_length for ids in whole)
 
     def count_unknown(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]] | None = None) -> int:
         """How many texts hold special tokens only, the one for unknown words among them."""
